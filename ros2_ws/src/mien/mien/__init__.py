@@ -1,0 +1,1 @@
+"""mien reads faces: expression, valence, arousal and satisfaction."""

@@ -1,0 +1,5 @@
+"""Command line of mien."""
+
+
+def main() -> None:
+    """Run the command line."""
