@@ -98,7 +98,9 @@ def point_cmake_here() -> None:
     python_include, numpy_include = subprocess.check_output([PYTHON, "-c", query], text=True).split("\n")[:2]
     for file in (VENV / "share").glob("*/cmake/*.cmake"):
         text = file.read_text()
-        mended = re.sub(r"/opt/python/cp\d+-cp\d+/lib/python[\d.]+/site-packages/numpy/[\w/]*include", numpy_include, text)
+        mended = re.sub(
+            r"/opt/python/cp\d+-cp\d+/lib/python[\d.]+/site-packages/numpy/[\w/]*include", numpy_include, text
+        )
         mended = re.sub(r"/opt/python/cp\d+-cp\d+/include/python[\d.]+", python_include, mended)
         mended = re.sub(r"/opt/_internal/[\w./-]+/include/python[\d.]+", python_include, mended)
         if mended != text:
@@ -130,7 +132,9 @@ def build_messages() -> None:
 def main() -> None:
     extras = sys.argv[1:] or ["robot", "ros"]
     if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-        sys.exit(f"setup: Python 3.10 to 3.13 is needed, this is {sys.version.split()[0]}; call make with PYTHON=python3.12")
+        sys.exit(
+            f"setup: Python 3.10 to 3.13 is needed, this is {sys.version.split()[0]}; call make with PYTHON=python3.12"
+        )
     make_venv()
     install(extras)
     if "ros" in extras:

@@ -1,0 +1,346 @@
+"""The bundle: a folder or .zip with a manifest and the models, the only thing that training hands to the robot.
+
+The manifest is the only source of preprocessing, crop, labels and ranges, on host and robot. Nothing of a bundle is
+used before its checksum has been compared; no path of a manifest may leave the bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.expression.head import Head, HeadSpec
+
+MANIFEST_VERSION = 1
+CANONICAL_LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+_MAXIMUM_FILE_BYTES = 1 << 30
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Positive = Annotated[int, msgspec.Meta(gt=0, le=8192)]
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the bundle: path relative to the manifest, checksum, and where it came from."""
+
+    path: str
+    sha256: Sha256
+    source: str
+    licence: str
+
+
+class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How pixels become a network's input: resized to width × height, then (value − mean) · scale per channel.
+
+    Values are 0…255 before; `mean` and `scale` have one entry per channel (one for grey, three otherwise).
+    """
+
+    width: Positive
+    height: Positive
+    channels: Literal["grey", "rgb", "bgr"]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @property
+    def depth(self) -> int:
+        """Number of channels."""
+        return 1 if self.channels == "grey" else 3
+
+
+class CropSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which square of the image shows the face.
+
+    `box`: square around the middle of the detector's box, side = (1 + margin) · its longer side. `outer`, `inner`: the
+    same around all 68 landmarks, or around those without the face contour (points 1–17) (paper 000). `uncropped`: the
+    whole image, for data sets only.
+    """
+
+    kind: Literal["box", "outer", "inner", "uncropped"]
+    margin: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
+
+
+class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The face detector and how wide the image is made for it (its height follows, in multiples of 32)."""
+
+    kind: Literal["yunet"]
+    file: File
+    width: Positive
+    score_threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    nms_threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
+class LandmarksSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network that gives 68 points as 136 numbers x0 y0 x1 …, 0…1 across its crop."""
+
+    file: File
+    input: InputSpec
+    crop: CropSpec
+    output: str
+
+
+class IdentitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network that gives a face's identity embedding."""
+
+    file: File
+    input: InputSpec
+    crop: CropSpec
+    output: str
+    size: Positive
+
+
+class BackboneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The frozen part of the expression network, in one or more precisions, up to its embedding."""
+
+    files: dict[Precision, File]
+    input: InputSpec
+    crop: CropSpec
+    embedding_output: str
+    embedding_size: Positive
+    feature_map_output: str | None = None
+
+
+class HeadFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The dense part: tensors in one safetensors file, their meaning in `spec`."""
+
+    file: File
+    spec: HeadSpec
+
+
+class ValenceArousalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where valence and arousal come from.
+
+    `head`: the model's own outputs, in [low, high]. `circumplex`: the mean of published coordinates of the classes,
+    weighted by their probabilities; `coordinates` has (valence, arousal) per label and `citation` their source.
+    """
+
+    source: Literal["head", "circumplex"]
+    low: float = -1.0
+    high: float = 1.0
+    coordinates: dict[str, tuple[float, float]] = {}
+    citation: str = ""
+
+
+class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One measured figure: what, on which data and split, over how many people and faces."""
+
+    metric: str
+    value: float
+    data: str
+    split: str
+    people: int
+    faces: int
+    note: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`manifest.json`."""
+
+    format: Literal["mien-bundle"]
+    version: int
+    name: str
+    description: str
+    licence: str
+    lineage: str
+    data_sets: tuple[str, ...]
+    labels: tuple[str, ...]
+    detector: DetectorSpec
+    backbone: BackboneSpec
+    head: HeadFile
+    valence_arousal: ValenceArousalSpec | None = None
+    landmarks: LandmarksSpec | None = None
+    identity: IdentitySpec | None = None
+    accuracy: tuple[Accuracy, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest has been read and checked. Files are verified when they are asked for.
+
+    Attributes:
+        path: the folder or .zip.
+        manifest: its contents.
+        sha256: checksum of manifest.json, which holds those of the files: the identity of the model.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+
+    def read(self, file: File) -> bytes:
+        """Read a file of the bundle and verify its checksum.
+
+        Raises:
+            MienError: it is missing, leaves the bundle, or its checksum differs.
+        """
+        data = _read(self.path, file.path)
+        found = hashlib.sha256(data).hexdigest()
+        if found != file.sha256:
+            raise MienError(
+                f"{self.path / file.path}: wrong checksum {found[:12]}…, the manifest says {file.sha256[:12]}…",
+                "The file is damaged or was changed: fetch or export the bundle again",
+            )
+        return data
+
+    def load_head(self) -> Head:
+        """The bundle's own (base) head.
+
+        Raises:
+            MienError: its file is damaged or does not fit labels and embedding.
+        """
+        file = self.manifest.head.file
+        try:
+            tensors: dict[str, NDArray[np.floating]] = safetensors.numpy.load(self.read(file))
+        except safetensors.SafetensorError as error:
+            raise MienError(
+                f"{self.path / file.path} is not a safetensors file ({error})", "Export the bundle again"
+            ) from error
+        try:
+            return Head(
+                self.manifest.head.spec, tensors, len(self.manifest.labels), self.manifest.backbone.embedding_size
+            )
+        except MienError as error:
+            raise MienError(f"{self.path / file.path}: {error.problem}", error.remedy) from error
+
+    def verify(self) -> None:
+        """Check every file and the head; raises MienError on the first that is wrong."""
+        for file in self.files():
+            self.read(file)
+        self.load_head()
+
+    def files(self) -> list[File]:
+        """All files that the manifest names."""
+        manifest = self.manifest
+        optional = [part.file for part in (manifest.landmarks, manifest.identity) if part is not None]
+        return [manifest.detector.file, *manifest.backbone.files.values(), manifest.head.file, *optional]
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a bundle folder or .zip and check its manifest.
+
+    Raises:
+        MienError: naming the file and field that is wrong, with the remedy.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MienError(
+            f"{path}: no such bundle", "Give the path of a bundle folder or .zip, or run: mien models fetch"
+        )
+    data = _read(path, "manifest.json")
+    where = path / "manifest.json"
+    try:
+        head = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise MienError(f"{where} is not JSON ({error})", "Export the bundle again") from error
+    if not isinstance(head, dict) or head.get("format") != "mien-bundle":
+        raise MienError(
+            f"{where} is not the manifest of a mien bundle",
+            "Give the path of a bundle made by mien-export or mien models fetch",
+        )
+    if head.get("version") != MANIFEST_VERSION:
+        raise MienError(
+            f"{where} has version {head.get('version')!r}, this mien reads version {MANIFEST_VERSION}",
+            "Update mien, or export the bundle again with this version",
+        )
+    try:
+        manifest = msgspec.convert(head, Manifest)
+    except msgspec.ValidationError as error:
+        raise MienError(f"{where}: {error}", "Mend that field or export the bundle again") from error
+    _check(manifest, where)
+    return Bundle(path, manifest, hashlib.sha256(data).hexdigest())
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as readable JSON, the same bytes for the same content."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def _check(manifest: Manifest, where: Path) -> None:
+    """What the types alone do not say."""
+
+    def fail(problem: str) -> MienError:
+        return MienError(f"{where}: {problem}", "Mend the manifest or export the bundle again")
+
+    labels = manifest.labels
+    if len(labels) < 2 or len(set(labels)) != len(labels):
+        raise fail("labels must be two or more different names")
+    unknown = sorted(set(labels) - set(CANONICAL_LABELS))
+    if unknown:
+        raise fail(f"unknown labels {unknown}; known are {list(CANONICAL_LABELS)}")
+    if not manifest.backbone.files:
+        raise fail("backbone.files is empty")
+    inputs = {"backbone": manifest.backbone.input}
+    for name, part in (("landmarks", manifest.landmarks), ("identity", manifest.identity)):
+        if part is not None:
+            inputs[name] = part.input
+    for name, spec in inputs.items():
+        if len(spec.mean) != spec.depth or len(spec.scale) != spec.depth:
+            raise fail(f"{name}.input: mean and scale need {spec.depth} numbers for {spec.channels}")
+    if manifest.backbone.crop.kind in ("outer", "inner") and manifest.landmarks is None:
+        raise fail(f"backbone.crop {manifest.backbone.crop.kind} needs a landmarks model")
+    problem = _affect_problem(manifest)
+    if problem:
+        raise fail(problem)
+
+
+def _affect_problem(manifest: Manifest) -> str | None:
+    affect, outputs = manifest.valence_arousal, manifest.head.spec
+    if affect is None:
+        return None
+    if not affect.low < affect.high:
+        return "valence_arousal: low must be below high"
+    if affect.source == "circumplex" and set(affect.coordinates) != set(manifest.labels):
+        return "valence_arousal.coordinates must name exactly the labels"
+    if affect.source == "head" and (outputs.valence is None or outputs.arousal is None):
+        return "valence_arousal comes from the head, but the head has no valence and arousal outputs"
+    return None
+
+
+def _read(bundle: Path, name: str) -> bytes:
+    """Read a file below the bundle; a name that leaves it, a link out of it and a huge file are refused."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
+        raise MienError(
+            f"{bundle}: the path {name!r} leaves the bundle",
+            "Do not use this bundle; export it again or fetch it from its author",
+        )
+    missing = MienError(f"{bundle / name} is missing", "The bundle is incomplete: fetch or export it again")
+    if bundle.is_dir():
+        file = bundle.joinpath(*parts)
+        if not file.resolve().is_relative_to(bundle.resolve()):
+            raise MienError(
+                f"{file} is a link out of the bundle",
+                "Do not use this bundle; export it again or fetch it from its author",
+            )
+        if not file.is_file():
+            raise missing
+        if file.stat().st_size > _MAXIMUM_FILE_BYTES:
+            raise MienError(f"{file} is larger than {_MAXIMUM_FILE_BYTES} bytes", "Export the bundle again")
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise MienError(
+                f"{file} cannot be read ({error.strerror})", "Give this user the right to read it"
+            ) from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(bundle.read_bytes())) as archive:
+            info = archive.getinfo("/".join(parts))
+            if stat.S_ISLNK(info.external_attr >> 16) or info.file_size > _MAXIMUM_FILE_BYTES:
+                raise MienError(f"{bundle}: {name} is a link or too large", "Export the bundle again")
+            return archive.read(info)
+    except KeyError:
+        raise missing from None
+    except (zipfile.BadZipFile, OSError) as error:
+        raise MienError(
+            f"{bundle} is neither a folder nor a readable .zip ({error})", "Fetch or export the bundle again"
+        ) from error
