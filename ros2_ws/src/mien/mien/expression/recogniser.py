@@ -1,0 +1,120 @@
+"""From faces to expressions: crops into one batch, backbone, head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.bundle import Bundle
+from mien.errors import MienError
+from mien.expression.circumplex import circumplex
+from mien.faces.crop import crop_square, write_crop
+from mien.faces.detector import Box, Image
+from mien.runtime.backend import BackendOptions, load_network
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceInImage:
+    """Where a face is: its image, box and, where the bundle locates them, its 68 landmarks (float32 (68, 2), pixels)."""
+
+    image: Image
+    box: Box
+    landmarks: Array | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What N faces express.
+
+    Attributes:
+        probabilities: float32 (N, labels), rows sum to 1.
+        valence: float32 (N,), -1 to 1; NaN where the bundle gives none.
+        arousal: float32 (N,), -1 to 1; NaN where the bundle gives none.
+        part_confidences: float32 (N, parts), 0 to 1; (N, 0) for heads of one part.
+        embeddings: float32 (N, embedding size): what a personal head learns from.
+    """
+
+    probabilities: Array
+    valence: Array
+    arousal: Array
+    part_confidences: Array
+    embeddings: Array
+
+
+class Recogniser:
+    """The expression network of a bundle; used by one thread at a time.
+
+    Args:
+        bundle: the opened bundle.
+        options: what runs the backbone.
+
+    Raises:
+        MienError: a file is damaged, or backbone, head and manifest do not fit each other.
+    """
+
+    def __init__(self, bundle: Bundle, options: BackendOptions) -> None:
+        manifest = bundle.manifest
+        self._bundle = bundle
+        self._crop = manifest.backbone.crop
+        self._input = manifest.backbone.input
+        file = manifest.backbone.files.get("fp32") or next(iter(manifest.backbone.files.values()))
+        self._network = load_network(bundle.read(file), str(bundle.path / file.path), options)
+        self._batch = np.empty((0, self._input.depth, self._input.height, self._input.width), np.float32)
+        self.head = bundle.load_head()
+        self._check_outputs()
+
+    @property
+    def runtime(self) -> str:
+        """What runs the backbone, for people."""
+        return self._network.runtime
+
+    def prepare(self, faces: Sequence[FaceInImage]) -> Array:
+        """Cut the faces out into one float32 batch (N, C, H, W); the next call reuses its memory."""
+        if len(faces) > len(self._batch):
+            self._batch = np.empty((len(faces), *self._batch.shape[1:]), np.float32)
+        for slot, face in zip(self._batch, faces, strict=False):
+            height, width = face.image.shape[:2]
+            square = crop_square(self._crop, face.box, face.landmarks, width, height)
+            write_crop(face.image, square, self._input, slot)
+        return self._batch[: len(faces)]
+
+    def classify(self, batch: Array) -> Recognition:
+        """Run backbone and head on a batch from `prepare`."""
+        embeddings = self._network.run(batch)[self._bundle.manifest.backbone.embedding_output]
+        prediction = self.head.predict(embeddings)
+        valence, arousal = self._affect(prediction.probabilities, prediction.valence, prediction.arousal)
+        return Recognition(prediction.probabilities, valence, arousal, prediction.part_confidences, embeddings)
+
+    def close(self) -> None:
+        """Free the network."""
+        self._network.close()
+
+    def _affect(self, probabilities: Array, valence: Array | None, arousal: Array | None) -> tuple[Array, Array]:
+        spec = self._bundle.manifest.valence_arousal
+        if spec is None:
+            unknown = np.full(len(probabilities), np.nan, np.float32)
+            return unknown, unknown
+        if spec.source == "circumplex":
+            coordinates = np.array([spec.coordinates[label] for label in self._bundle.manifest.labels], np.float32)
+            return circumplex(probabilities, coordinates)
+        middle, half = (spec.low + spec.high) / 2, (spec.high - spec.low) / 2
+        scaled = [np.clip((values - middle) / half, -1, 1) for values in (valence, arousal) if values is not None]
+        return scaled[0], scaled[1]
+
+    def _check_outputs(self) -> None:
+        spec, where = self._bundle.manifest.backbone, self._bundle.path
+        remedy = "Export the bundle again"
+        expected = (spec.input.depth, spec.input.height, spec.input.width)
+        shape = self._network.input_shape
+        if len(shape) != 4 or any(found not in (None, wanted) for found, wanted in zip(shape[1:], expected, strict=True)):
+            raise MienError(f"{where}: the backbone takes {shape}, the manifest says (n, {expected})", remedy)
+        if spec.embedding_output not in self._network.output_names:
+            raise MienError(f"{where}: the backbone has no output {spec.embedding_output!r}", remedy)
+        found = self._network.run(np.zeros((1, *expected), np.float32))[spec.embedding_output].shape
+        if found != (1, spec.embedding_size):
+            raise MienError(f"{where}: the embedding is {found}, the manifest says {spec.embedding_size}", remedy)

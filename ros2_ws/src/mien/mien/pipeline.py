@@ -1,0 +1,232 @@
+"""One frame in, the affect of its faces out: the main path, to be read from top to bottom.
+
+    image(s) → detect (every few frames) → track → crop → backbone (all faces in one batch) → head → smooth
+
+The same path serves the ROS node, `mien read` and the evaluation on the host.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.bundle import Bundle
+from mien.expression.recogniser import FaceInImage, Recogniser, Recognition
+from mien.expression.smoothing import Smoother
+from mien.faces.detector import Box, Detector, Image
+from mien.faces.detectors import make_detector
+from mien.faces.landmarks import LandmarkLocator
+from mien.faces.tracker import Track, Tracker
+from mien.runtime.backend import BackendOptions
+
+NEW_FACE_WITHIN_S = 0.2
+"""Slow cameras are searched more often than every `detection_interval_frames`, so that a new face is never missed for
+longer than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """How the pipeline works; every field is a parameter of the perception node.
+
+    Attributes:
+        detector: "yunet" (the bundle's), "haar" or "ssd".
+        detector_width: image width for the detector in pixels; 0 takes the bundle's. Wider finds smaller faces.
+        detection_threshold: lowest detector score, 0 to 1; 0 takes the bundle's.
+        detection_interval_frames: search for faces in every n-th frame; between, boxes follow their tracks.
+        maximum_faces: per image; the best are kept.
+        track_timeout_s: how long a face that is not seen keeps its id, seconds.
+        smoothing_time_constant_s: of expression, valence and arousal, seconds; 0 switches smoothing off.
+        backend: what runs the networks, and with how many threads.
+    """
+
+    detector: str = "yunet"
+    detector_width: int = 0
+    detection_threshold: float = 0.0
+    detection_interval_frames: int = 3
+    maximum_faces: int = 16
+    track_timeout_s: float = 1.5
+    smoothing_time_constant_s: float = 0.3
+    backend: BackendOptions = BackendOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An image of one camera, taken at `stamp_s` (seconds, any epoch, the same for all frames of that camera)."""
+
+    image: Image
+    camera: str
+    stamp_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaceAffect:
+    """One face and what it expresses.
+
+    Attributes:
+        face_id: stable while the face is tracked; never used again.
+        camera: as in its frame.
+        box: pixels of the image, clipped to it.
+        detection_confidence: 0 to 1.
+        box_is_predicted: the box follows the track; the detector did not run on this image.
+        landmarks: None, or float32 (5, 2) or (68, 2), pixels.
+        probabilities: float32 (labels,), smoothed over time.
+        probabilities_raw: float32 (labels,), of this image alone.
+        expression: the label with the highest smoothed probability.
+        confidence: that probability, 0 to 1.
+        valence: -1 to 1, smoothed, or NaN.
+        arousal: -1 to 1, smoothed, or NaN.
+        part_confidences: float32 (parts,), or empty.
+    """
+
+    face_id: str
+    camera: str
+    box: Box
+    detection_confidence: float
+    box_is_predicted: bool
+    landmarks: NDArray[np.float32] | None
+    probabilities: NDArray[np.float32]
+    probabilities_raw: NDArray[np.float32]
+    expression: str
+    confidence: float
+    valence: float
+    arousal: float
+    part_confidences: NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Camera:
+    tracker: Tracker
+    frames_since_search: int = 0
+    last_search_s: float = -np.inf
+    last_stamp_s: float = -np.inf
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """Milliseconds that the stages of the last `process` call took, all its frames together."""
+
+    ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        started = time.perf_counter()
+        yield
+        self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - started) * 1e3
+
+
+class Pipeline:
+    """Reads faces in the frames of one or more cameras; used by one thread at a time.
+
+    Args:
+        bundle: the models.
+        settings: how to use them.
+        new_id: gives a face id never given before.
+
+    Raises:
+        MienError: a model or setting cannot be used.
+    """
+
+    def __init__(self, bundle: Bundle, settings: PipelineSettings, new_id: Callable[[], str]) -> None:
+        self.labels = bundle.manifest.labels
+        self.settings = settings
+        self.times = StageTimes()
+        self._new_id = new_id
+        self._detector: Detector = make_detector(
+            bundle, settings.detector, settings.detector_width, settings.detection_threshold, settings.backend
+        )
+        self._landmarks = LandmarkLocator.of(bundle, settings.backend)
+        self.recogniser = Recogniser(bundle, settings.backend)
+        self._smoother = Smoother(settings.smoothing_time_constant_s)
+        self._cameras: dict[str, _Camera] = {}
+
+    def process(self, frames: Sequence[Frame]) -> list[list[FaceAffect]]:
+        """Read the faces of one frame per camera; returns a list of faces for each frame, in order."""
+        self.times.ms.clear()
+        found: list[tuple[Frame, Track]] = []
+        with self.times.measure("detect"):
+            for frame in frames:
+                found.extend((frame, track) for track in self._find(frame))
+        if not found:
+            return [[] for _ in frames]
+        with self.times.measure("landmarks"):
+            landmarks = self._locate(found)
+        with self.times.measure("prepare"):
+            faces = [
+                FaceInImage(frame.image, track.box, points)
+                for (frame, track), points in zip(found, landmarks, strict=True)
+            ]
+            batch = self.recogniser.prepare(faces)
+        with self.times.measure("classify"):
+            recognition = self.recogniser.classify(batch)
+        with self.times.measure("smooth"):
+            affects: dict[str, list[FaceAffect]] = {frame.camera: [] for frame in frames}
+            for i, (frame, track) in enumerate(found):
+                affects[frame.camera].append(self._affect(frame, track, landmarks[i], recognition, i))
+        return [affects[frame.camera] for frame in frames]
+
+    def forget_camera(self, camera: str) -> None:
+        """Drop the tracks of a camera that is gone."""
+        self._cameras.pop(camera, None)
+
+    def close(self) -> None:
+        """Free the networks."""
+        self.recogniser.close()
+
+    def _find(self, frame: Frame) -> list[Track]:
+        """Tracks of the faces visible in a frame: from the detector when it is due, else moved on by their motion."""
+        camera = self._cameras.get(frame.camera)
+        if camera is None:
+            tracker = Tracker(self._new_id, self.settings.track_timeout_s)
+            camera = self._cameras[frame.camera] = _Camera(tracker)
+        since_last_frame_s = frame.stamp_s - camera.last_stamp_s
+        since_search_s = frame.stamp_s - camera.last_search_s
+        camera.last_stamp_s = frame.stamp_s
+        camera.frames_since_search += 1
+        due = (
+            camera.frames_since_search >= self.settings.detection_interval_frames
+            or since_last_frame_s <= 0
+            or since_search_s + since_last_frame_s > NEW_FACE_WITHIN_S
+        )
+        if not due:
+            return camera.tracker.predict(frame.stamp_s)
+        camera.frames_since_search = 0
+        camera.last_search_s = frame.stamp_s
+        detections = self._detector.detect(frame.image)[: self.settings.maximum_faces]
+        return camera.tracker.update(detections, frame.stamp_s)
+
+    def _locate(self, found: Sequence[tuple[Frame, Track]]) -> list[NDArray[np.float32] | None]:
+        """68 landmarks per face where the bundle locates them."""
+        if self._landmarks is None:
+            return [None] * len(found)
+        return [self._landmarks.locate(frame.image, [track.box])[0] for frame, track in found]
+
+    def _affect(
+        self, frame: Frame, track: Track, landmarks: NDArray[np.float32] | None, recognition: Recognition, row: int
+    ) -> FaceAffect:
+        raw = recognition.probabilities[row]
+        probabilities, valence, arousal = self._smoother.update(
+            track.id, frame.stamp_s, raw, float(recognition.valence[row]), float(recognition.arousal[row])
+        )
+        best = int(probabilities.argmax())
+        height, width = frame.image.shape[:2]
+        return FaceAffect(
+            face_id=track.id,
+            camera=frame.camera,
+            box=track.box.clipped(width, height),
+            detection_confidence=track.score,
+            box_is_predicted=track.predicted,
+            landmarks=landmarks if landmarks is not None else track.landmarks,
+            probabilities=probabilities,
+            probabilities_raw=raw,
+            expression=self.labels[best],
+            confidence=float(probabilities[best]),
+            valence=valence,
+            arousal=arousal,
+            part_confidences=recognition.part_confidences[row],
+        )
