@@ -1,0 +1,130 @@
+"""From a face in an image to a network's input. Host evaluation and robot inference both go through here.
+
+A crop is cut in whole pixels. Where it reaches beyond the image, the border pixels are repeated. It is enlarged
+bilinearly; when it shrinks to less than half, it is sampled bilinearly at twice the wanted size, then averaged
+(INTER_AREA): within one grey level of averaging every pixel, at a cost that does not grow with the face (0.07 ms
+instead of 0.6 ms for a face of 400 pixels at 64×64).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.bundle import CropSpec, InputSpec
+from mien.errors import MienError
+from mien.faces.detector import Box, Image
+
+CONTOUR_POINTS = 17
+"""The first 17 of the 68 landmarks run along the jaw: the face contour, which the inner crop leaves out."""
+
+
+def crop_square(
+    spec: CropSpec, box: Box, landmarks: NDArray[np.float32] | None, image_width: int, image_height: int
+) -> Box:
+    """The part of the image that a crop shows, in pixels; it may reach beyond the image.
+
+    Args:
+        spec: kind and margin.
+        box: the face's box, pixels.
+        landmarks: float (68, 2), pixels; needed for `outer` and `inner` only.
+        image_width: pixels; needed for `uncropped` only.
+        image_height: pixels.
+
+    Returns:
+        A square with its middle in the middle of the box or landmarks. For `uncropped` the whole image, which `cut`
+        then stretches. A box or landmarks that are not finite give a square that is not finite.
+
+    Raises:
+        MienError: the crop needs landmarks and there are none.
+    """
+    if spec.kind == "uncropped":
+        return Box(0, 0, image_width, image_height)
+    if spec.kind != "box":
+        if landmarks is None:
+            raise MienError(
+                f"The crop {spec.kind!r} needs 68 landmarks and none were found",
+                "Use a bundle that has a landmarks model",
+            )
+        points = landmarks if spec.kind == "outer" else landmarks[CONTOUR_POINTS:]
+        x0, y0 = points.min(axis=0).tolist()
+        x1, y1 = points.max(axis=0).tolist()
+        box = Box(x0, y0, x1 - x0, y1 - y0)
+    side = (1 + spec.margin) * max(box.width, box.height)
+    x, y = box.center
+    return Box(x - side / 2, y - side / 2, side, side)
+
+
+def cut(image: Image, square: Box, width: int, height: int) -> Image:
+    """Cut a part out of an image and resize it.
+
+    Args:
+        image: uint8 (H, W, 3) BGR or (H, W) grey.
+        square: the part, pixels, rounded to whole ones and at least one wide and high. Entirely outside, it shows the
+            nearest border pixels. One that is not finite shows the whole image.
+        width: of the result, pixels.
+        height: of the result, pixels.
+
+    Returns:
+        uint8 (height, width, 3) or (height, width), contiguous.
+
+    Raises:
+        MienError: the image has no pixels.
+    """
+    image_height, image_width = image.shape[:2]
+    if image_height == 0 or image_width == 0:
+        raise MienError(f"The image is empty ({image_width}x{image_height})", "Give an image with pixels")
+    if not math.isfinite(square.x + square.y + square.width + square.height):
+        square = Box(0, 0, image_width, image_height)
+    x0, x1, left, right = _span(square.x, square.width, image_width, width)
+    y0, y1, top, bottom = _span(square.y, square.height, image_height, height)
+    inner_width, inner_height = width - left - right, height - top - bottom
+    part: NDArray[Any] = image[y0:y1, x0:x1]
+    if x1 - x0 > 2 * inner_width and y1 - y0 > 2 * inner_height:
+        part = cv2.resize(part, (2 * inner_width, 2 * inner_height), interpolation=cv2.INTER_LINEAR)
+        part = cv2.resize(part, (inner_width, inner_height), interpolation=cv2.INTER_AREA)
+    else:
+        part = cv2.resize(part, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
+    if left or right or top or bottom:
+        part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return part
+
+
+def write_crop(image: Image, square: Box, spec: InputSpec, out: NDArray[np.float32]) -> None:
+    """Cut a face out and write it, normalised, into its slot of a batch.
+
+    Args:
+        image: uint8 (H, W, 3) BGR or (H, W) grey.
+        square: what to cut, from `crop_square`.
+        spec: size, channels and normalisation.
+        out: float32 (channels, height, width), filled here.
+
+    Raises:
+        MienError: the image has no pixels.
+    """
+    crop = cut(image, square, spec.width, spec.height)
+    if spec.channels == "grey":
+        grey = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+        planes = [grey]
+    elif crop.ndim == 2:
+        planes = [crop] * 3
+    else:
+        planes = [crop[:, :, channel] for channel in ((2, 1, 0) if spec.channels == "rgb" else (0, 1, 2))]
+    for plane, mean, scale, target in zip(planes, spec.mean, spec.scale, out, strict=True):
+        np.subtract(plane, np.float32(mean), out=target)
+        np.multiply(target, np.float32(scale), out=target)
+
+
+def _span(start: float, length: float, limit: int, output: int) -> tuple[int, int, int, int]:
+    """One axis of a cut: pixels [first, last) of the image, and output pixels to repeat before and after them."""
+    begin, size = math.floor(start + 0.5), max(1, math.floor(length + 0.5))
+    end = begin + size
+    first = min(max(begin, 0), limit - 1)
+    last = max(min(end, limit), first + 1)
+    before = min(max(0, round((first - begin) * output / size)), output - 1)
+    after = min(max(0, round((end - last) * output / size)), output - 1 - before)
+    return first, last, before, after
