@@ -22,6 +22,8 @@ from mien.faces.detector import Box, Image
 CONTOUR_POINTS = 17
 """The first 17 of the 68 landmarks run along the jaw: the face contour, which the inner crop leaves out."""
 
+_FARTHEST = 1e9
+
 
 def crop_square(
     spec: CropSpec, box: Box, landmarks: NDArray[np.float32] | None, image_width: int, image_height: int
@@ -65,7 +67,7 @@ def cut(image: Image, square: Box, width: int, height: int) -> Image:
     Args:
         image: uint8 (H, W, 3) BGR or (H, W) grey.
         square: the part, pixels, rounded to whole ones and at least one wide and high. Entirely outside, it shows the
-            nearest border pixels. One that is not finite shows the whole image.
+            nearest border pixels. One that is not finite, or farther than 1e9 pixels, shows the whole image.
         width: of the result, pixels.
         height: of the result, pixels.
 
@@ -78,7 +80,7 @@ def cut(image: Image, square: Box, width: int, height: int) -> Image:
     image_height, image_width = image.shape[:2]
     if image_height == 0 or image_width == 0:
         raise MienError(f"The image is empty ({image_width}x{image_height})", "Give an image with pixels")
-    if not math.isfinite(square.x + square.y + square.width + square.height):
+    if not all(abs(value) < _FARTHEST for value in (square.x, square.y, square.width, square.height)):
         square = Box(0, 0, image_width, image_height)
     x0, x1, left, right = _span(square.x, square.width, image_width, width)
     y0, y1, top, bottom = _span(square.y, square.height, image_height, height)
@@ -91,7 +93,7 @@ def cut(image: Image, square: Box, width: int, height: int) -> Image:
         part = cv2.resize(part, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
     if left or right or top or bottom:
         part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    return part
+    return np.asarray(part, np.uint8)
 
 
 def write_crop(image: Image, square: Box, spec: InputSpec, out: NDArray[np.float32]) -> None:
