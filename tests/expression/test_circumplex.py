@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from mien.expression.circumplex import RUSSELL_MEHRABIAN_1977, circumplex
 
 LABELS = tuple(RUSSELL_MEHRABIAN_1977)
