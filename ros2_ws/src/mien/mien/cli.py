@@ -1,5 +1,31 @@
-"""Command line of mien."""
+"""The command `mien`."""
+
+from __future__ import annotations
+
+import sys
+
+import cyclopts
+
+from mien.commands.models import app as models
+from mien.commands.read import read
+from mien.errors import MienError
+
+app = cyclopts.App(name="mien", help="Reads faces: expression, valence, arousal and satisfaction.")
+app.command(read)
+app.command(models)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what a user can mend is said in one line, without a traceback."""
+    try:
+        sys.exit(app())
+    except MienError as error:
+        sys.exit(f"mien: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Results as JSON lines: the same fields from `mien read --json` and from the recorder's emotions.jsonl."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from mien.pipeline import FaceAffect
+
+
+class FaceRecord(msgspec.Struct, frozen=True):
+    """One face.
+
+    Attributes:
+        id: stable while the face is tracked.
+        box: x, y, width, height in pixels of the image.
+        landmarks: x, y in pixels, 5 or 68 points; empty when there are none.
+        probabilities: by label, 0 to 1, smoothed over time in videos and live; classes the model lacks are absent.
+        expression: the most probable label.
+        confidence: its probability, 0 to 1.
+        valence: -1 to 1, or null when the model has none.
+        arousal: -1 to 1, or null.
+    """
+
+    id: str
+    box: tuple[int, int, int, int]
+    landmarks: list[tuple[float, float]]
+    probabilities: dict[str, float]
+    expression: str
+    confidence: float
+    valence: float | None
+    arousal: float | None
+
+
+class FrameRecord(msgspec.Struct, frozen=True):
+    """One image: `source` is its file or topic, `frame` its number there from 0, `time_s` its time in seconds."""
+
+    source: str
+    frame: int
+    time_s: float
+    faces: list[FaceRecord]
+
+    def to_json(self) -> bytes:
+        """One line of JSON without its end."""
+        return msgspec.json.encode(self)
+
+
+def face_record(
+    face_id: str,
+    box: tuple[float, float, float, float],
+    landmarks: list[tuple[float, float]],
+    probabilities: dict[str, float],
+    expression: str,
+    valence: float,
+    arousal: float,
+) -> FaceRecord:
+    """Round to what the numbers are worth; NaN becomes null, which JSON can say."""
+    return FaceRecord(
+        id=face_id,
+        box=(round(box[0]), round(box[1]), round(box[2]), round(box[3])),
+        landmarks=[(round(x, 1), round(y, 1)) for x, y in landmarks],
+        probabilities={label: round(value, 4) for label, value in probabilities.items()},
+        expression=expression,
+        confidence=round(probabilities[expression], 4),
+        valence=None if math.isnan(valence) else round(valence, 4),
+        arousal=None if math.isnan(arousal) else round(arousal, 4),
+    )
+
+
+def record_of(face: FaceAffect, labels: tuple[str, ...]) -> FaceRecord:
+    """The record of a face from the pipeline."""
+    points = [] if face.landmarks is None else [(float(x), float(y)) for x, y in face.landmarks]
+    return face_record(
+        face.face_id,
+        (face.box.x, face.box.y, face.box.width, face.box.height),
+        points,
+        dict(zip(labels, face.probabilities.tolist(), strict=True)),
+        face.expression,
+        face.valence,
+        face.arousal,
+    )
