@@ -1,0 +1,110 @@
+"""/diagnostics of the perception node: what it runs, what became of the images, and what to do when something is off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from mien.nodes.statistics import CameraStatistics, Statistics, seconds_since
+
+MISSING_SHARE_WARNING = 0.05
+LARGE_IMAGE_ADVICE = (
+    "large images are lost on the way: raise the camera driver's shared-memory segment with the DDS profile "
+    "fastdds_large_images.xml of mien_bringup (FASTDDS_DEFAULT_PROFILES_FILE in the driver's and in this process)"
+)
+
+
+def diagnostics(
+    node: str,
+    stamp: Time,
+    statistics: Statistics,
+    publishers: Mapping[str, int],
+    camera_timeout_s: float,
+    model: Mapping[str, str],
+    problem: str | None,
+) -> DiagnosticArray:
+    """Build the message.
+
+    Args:
+        node: fully qualified name of the node.
+        stamp: now.
+        statistics: counts and times so far.
+        publishers: how many publishers each camera topic has.
+        camera_timeout_s: a camera silent for longer is reported.
+        model: facts about bundle and runtime, empty while nothing is loaded.
+        problem: why nothing is loaded or processing fails; None when all is well.
+    """
+    cameras = statistics.cameras()
+    message = DiagnosticArray()
+    message.header.stamp = stamp
+    message.status = [
+        _frames(node, cameras, statistics.times_ms()),
+        _status(f"{node}: model", *_model_level(model, problem), model),
+        *(
+            _camera(node, name, one, publishers.get(name, 0), camera_timeout_s)
+            for name, one in cameras.items()
+        ),
+    ]
+    return message
+
+
+def _frames(
+    node: str, cameras: Mapping[str, CameraStatistics], times_ms: Mapping[str, tuple[float, float]]
+) -> DiagnosticStatus:
+    dropped: Counter[str] = sum((one.dropped for one in cameras.values()), Counter())
+    values: dict[str, object] = {
+        "frames_in": sum(one.frames_in for one in cameras.values()),
+        "frames_processed": sum(one.processed for one in cameras.values()),
+        "frames_dropped": dropped.total(),
+    }
+    values |= {f"dropped.{reason}": count for reason, count in sorted(dropped.items())}
+    for name, (median, p99) in times_ms.items():
+        values[f"{name}_ms.median"] = f"{median:.2f}"
+        values[f"{name}_ms.p99"] = f"{p99:.2f}"
+    bad = {reason: count for reason, count in dropped.items() if reason not in ("superseded", "stopped")}
+    if bad:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(bad.items()))
+        return _status(f"{node}: frames", DiagnosticStatus.WARN, f"unusable images: {reasons}", values)
+    return _status(f"{node}: frames", DiagnosticStatus.OK, "ok", values)
+
+
+def _model_level(model: Mapping[str, str], problem: str | None) -> tuple[bytes, str]:
+    if problem is not None:
+        return DiagnosticStatus.ERROR, problem
+    return (DiagnosticStatus.OK, "ok") if model else (DiagnosticStatus.STALE, "not configured")
+
+
+def _camera(node: str, name: str, one: CameraStatistics, publishers: int, timeout_s: float) -> DiagnosticStatus:
+    silent_s = seconds_since(one.last_arrival_s)
+    level, text = DiagnosticStatus.OK, "ok"
+    if publishers == 0:
+        level, text = DiagnosticStatus.WARN, f"nobody publishes {name}: check the topic name and start the camera"
+    elif silent_s > timeout_s:
+        since = "no image yet" if np.isinf(silent_s) else f"no image for {silent_s:.1f} s"
+        level, text = DiagnosticStatus.WARN, f"{since}: is the camera running, does image_qos fit its publisher?"
+    elif one.missing_share > MISSING_SHARE_WARNING:
+        level, text = DiagnosticStatus.WARN, f"{one.missing_share:.0%} of the frames are missing: {LARGE_IMAGE_ADVICE}"
+    elif publishers > 1:
+        level, text = DiagnosticStatus.WARN, f"{publishers} publishers on {name}: their images are mixed"
+    elif one.stamps_backwards:
+        level, text = DiagnosticStatus.WARN, f"stamps went backwards {one.stamps_backwards} times"
+    values = {
+        "frames_in": one.frames_in,
+        "frames_processed": one.processed,
+        "frames_dropped": one.dropped.total(),
+        "rate_hz": f"{one.rate_hz:.1f}",
+        "silent_s": f"{silent_s:.1f}",
+        "missing_share": f"{one.missing_share:.3f}",
+        "stamps_backwards": one.stamps_backwards,
+        "publishers": publishers,
+    }
+    return _status(f"{node}: camera {name}", level, text, values)
+
+
+def _status(name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id="mien", values=pairs)

@@ -1,0 +1,346 @@
+"""The perception node: camera topics in, emotions and satisfaction out.
+
+Two threads share the work. The executor's thread only puts arriving messages into the inbox, where the newest image of
+each camera wins, and answers services. The worker takes what is there, runs the pipeline over the images of all
+cameras at once, and publishes. Pictures with drawings are made by a third thread, and only when somebody looks.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+import sys
+import threading
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from mien_msgs.msg import FaceAffectArray
+from mien_msgs.msg import Satisfaction as SatisfactionMessage
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
+
+from mien.bundle import Bundle, open_bundle
+from mien.errors import MienError
+from mien.models.default_bundle import default_bundle
+from mien.nodes.annotator import Annotator
+from mien.nodes.diagnostics import diagnostics
+from mien.nodes.images import ImageError, decode_compressed, decode_image
+from mien.nodes.inbox import Arrival, Inbox
+from mien.nodes.interaction_services import InteractionServices
+from mien.nodes.messages import face_affect_array
+from mien.nodes.parameters import Parameter, check, declare
+from mien.nodes.qos import choose_image_qos
+from mien.nodes.rep155 import HumansPublisher
+from mien.nodes.running import run
+from mien.nodes.statistics import Statistics
+from mien.pipeline import FaceAffect, Frame, Pipeline, PipelineSettings
+from mien.runtime.backend import BackendOptions
+
+PARAMETERS = (
+    Parameter(
+        "image_topics",
+        ("image_raw",),
+        "Camera topics; those that end in /compressed are CompressedImage. All faces of all cameras share one batch.",
+    ),
+    Parameter(
+        "image_qos",
+        "auto",
+        "Reliability of the image subscriptions; auto follows the publisher.",
+        choices=("auto", "reliable", "best_effort"),
+    ),
+    Parameter("bundle", "", "Folder or .zip with the models; empty: the default bundle."),
+    Parameter("backend", "onnxruntime", "What runs the networks.", choices=("onnxruntime",)),
+    Parameter("threads", 1, "CPU threads of one network.", 1, 64),
+    Parameter("detector", "yunet", "Face detector.", choices=("yunet", "haar", "ssd")),
+    Parameter(
+        "detector_width",
+        0,
+        "Width in pixels that images are shrunk to for the detector; wider finds smaller faces; 0: the bundle's.",
+        0,
+        4096,
+    ),
+    Parameter("detection_threshold", 0.0, "Lowest detector score, 0 to 1; 0: the bundle's.", 0.0, 0.99),
+    Parameter(
+        "detection_interval_frames",
+        3,
+        "Search for faces in every n-th frame (more often on slow cameras); between, boxes follow their faces.",
+        1,
+        30,
+        live=True,
+    ),
+    Parameter("maximum_faces", 16, "Faces read per image; the best are kept.", 1, 64, live=True),
+    Parameter("track_timeout_s", 1.5, "How long a face out of sight keeps its id, seconds.", 0.0, 60.0, live=True),
+    Parameter(
+        "smoothing_time_constant_s",
+        0.3,
+        "Smoothing of expression, valence and arousal, seconds; 0: off.",
+        0.0,
+        10.0,
+        live=True,
+    ),
+    Parameter("satisfaction_rate_hz", 5.0, "How often satisfaction is published, Hz.", 0.1, 60.0, live=True),
+    Parameter("rep155", True, "Publish REP-155 topics under /humans when hri_msgs is installed."),
+    Parameter("camera_timeout_s", 2.0, "A camera silent for longer is reported, seconds.", 0.1, 600.0, live=True),
+    Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
+)
+
+
+class Perception(LifecycleNode):
+    """Lifecycle node `perception`; its topics, services and parameters stand in the README's tables."""
+
+    def __init__(self) -> None:
+        super().__init__("perception")
+        self._values = declare(self, PARAMETERS)
+        self._configured = False
+        self.add_on_set_parameters_callback(self._set_parameters)
+        self._statistics = Statistics()
+        self._problem: str | None = None
+        self._bundle: Bundle | None = None
+        self._pipeline: Pipeline | None = None
+        self._humans: HumansPublisher | None = None
+        self._worker: threading.Thread | None = None
+        self._inbox = Inbox()
+        self._subscriptions_by_topic: dict[str, Any] = {}
+        # Ids carry a token of this run, so that none is used again after a restart. REP-155: they start with a letter.
+        token = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
+        numbers = count(1)
+        self._new_id = lambda: f"{token}{next(numbers)}"
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        self.create_timer(1.0, self._look_after)
+
+    def start(self) -> None:
+        """Configure and activate, unless a lifecycle manager does."""
+        if self._values["autostart"] and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def stop(self) -> None:
+        """Stop working and publish the last counts."""
+        self._stop_work()
+        self._publish_diagnostics()
+        self._free()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the bundle, warm up, and make the publishers."""
+        del state
+        try:
+            self._bundle = open_bundle(Path(self._values["bundle"] or default_bundle()))
+            self._bundle.verify()
+            self._pipeline = Pipeline(self._bundle, self._settings(), self._new_id)
+            self._pipeline.warm_up()
+        except (MienError, OSError) as error:
+            self._problem = str(error)
+            self.get_logger().error(f"Cannot configure: {error}")
+            self._publish_diagnostics()
+            self._free()
+            return TransitionCallbackReturn.FAILURE
+        self._problem = None
+        self._emotions = self.create_publisher(FaceAffectArray, "emotions", 10)
+        self._satisfaction = self.create_publisher(SatisfactionMessage, "satisfaction", 10)
+        self._annotator = Annotator(self, self._bundle.manifest.labels)
+        self._interactions = InteractionServices(
+            self, self._bundle.manifest.labels, self._satisfaction, self._values["satisfaction_rate_hz"]
+        )
+        self._configured = True
+        self.get_logger().info(f"Bundle {self._bundle.manifest.name} ({self._bundle.sha256[:12]}) is ready")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and work."""
+        if self._values["rep155"]:
+            try:
+                self._humans = HumansPublisher(self)
+            except MienError as error:
+                self.get_logger().info(f"No REP-155 topics: {error}")
+        self._inbox = Inbox()
+        self._worker = threading.Thread(target=self._work, name="perception")
+        self._worker.start()
+        for topic in self._values["image_topics"]:
+            self._subscribe(topic)
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe and stop working; models stay loaded."""
+        self._stop_work()
+        self._publish_diagnostics()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything that configuring made."""
+        del state
+        self._free()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free, from any state."""
+        del state
+        self.stop()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _settings(self) -> PipelineSettings:
+        values = self._values
+        return PipelineSettings(
+            detector=values["detector"],
+            detector_width=values["detector_width"],
+            detection_threshold=values["detection_threshold"],
+            detection_interval_frames=values["detection_interval_frames"],
+            maximum_faces=values["maximum_faces"],
+            track_timeout_s=values["track_timeout_s"],
+            smoothing_time_constant_s=values["smoothing_time_constant_s"],
+            backend=BackendOptions(values["backend"], values["threads"]),
+        )
+
+    def _set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
+        refusal = check(PARAMETERS, changes, running=self._configured)
+        if refusal is not None:
+            return SetParametersResult(successful=False, reason=refusal)
+        table = {parameter.name: parameter for parameter in PARAMETERS}
+        self._values |= {
+            change.name: table[change.name].convert(change.value) for change in changes if change.name in table
+        }
+        if self._pipeline is not None and self._configured:
+            self._pipeline.apply(self._settings())
+            self._interactions.set_rate(self._values["satisfaction_rate_hz"])
+        return SetParametersResult(successful=True)
+
+    def _subscribe(self, topic: str) -> None:
+        camera = self.resolve_topic_name(topic)
+        self._statistics.add_camera(camera)
+        kind = CompressedImage if topic.endswith("/compressed") else ImageMessage
+        qos = choose_image_qos(self, camera, self._values["image_qos"])
+        self._subscriptions_by_topic[topic] = self.create_subscription(
+            kind, topic, lambda message: self._receive(camera, message), qos
+        )
+
+    def _receive(self, camera: str, message: Any) -> None:
+        arrival = Arrival(camera, message)
+        self._statistics.arrived(camera, _seconds(message.header.stamp), arrival.arrived_s)
+        if self._inbox.put(arrival):
+            self._statistics.dropped(camera, "superseded")
+
+    def _work(self) -> None:
+        while arrivals := self._inbox.take():
+            try:
+                self._read(arrivals)
+            except Exception as error:  # noqa: BLE001  a failing engine must not end the node
+                self._problem = f"processing failed: {type(error).__name__}: {error}"
+                self.get_logger().error(self._problem, throttle_duration_sec=5.0)
+
+    def _read(self, arrivals: list[Arrival]) -> None:
+        """Decode, read and publish the newest image of each camera."""
+        assert self._pipeline is not None  # noqa: S101  the worker runs only while configured
+        decoded = [(arrival, frame) for arrival in arrivals if (frame := self._decode(arrival)) is not None]
+        if not decoded:
+            return
+        try:
+            results = self._pipeline.process([frame for _, frame in decoded])
+        except Exception:
+            for arrival, _ in decoded:
+                self._statistics.dropped(arrival.camera, "processing_failed")
+            raise
+        self._problem = None
+        self._statistics.stages(self._pipeline.times.ms)
+        for (arrival, frame), faces in zip(decoded, results, strict=True):
+            self._publish(arrival, frame, faces)
+
+    def _decode(self, arrival: Arrival) -> Frame | None:
+        message = arrival.message
+        decode = decode_compressed if isinstance(message, CompressedImage) else decode_image
+        try:
+            return Frame(decode(message), arrival.camera, _seconds(message.header.stamp))
+        except ImageError as error:
+            self._statistics.dropped(arrival.camera, error.reason)
+            self.get_logger().warning(f"{arrival.camera}: {error}", throttle_duration_sec=5.0)
+            return None
+
+    def _publish(self, arrival: Arrival, frame: Frame, faces: list[FaceAffect]) -> None:
+        assert self._bundle is not None  # noqa: S101
+        assert self._pipeline is not None  # noqa: S101
+        header = arrival.message.header
+        height, width = frame.image.shape[:2]
+        message = face_affect_array(
+            header, arrival.camera, (width, height), self._bundle, self._pipeline.part_names, faces
+        )
+        latency_ms = arrival.age_ms()
+        message.latency_ms = latency_ms
+        self._emotions.publish(message)
+        self._statistics.processed(arrival.camera, latency_ms)
+        self._interactions.observe(header, frame.stamp_s, faces)
+        self._annotator.offer(header, frame.image, faces)
+        if self._humans is not None:
+            self._humans.publish(header, arrival.camera, frame.image, faces)
+
+    def _look_after(self) -> None:
+        """Every second: diagnostics, and subscriptions that follow a changed publisher."""
+        for topic, subscription in list(self._subscriptions_by_topic.items()):
+            wanted = choose_image_qos(self, self.resolve_topic_name(topic), self._values["image_qos"])
+            if subscription.qos_profile.reliability != wanted.reliability:
+                self.destroy_subscription(self._subscriptions_by_topic.pop(topic))
+                self._subscribe(topic)
+        self._publish_diagnostics()
+
+    def _publish_diagnostics(self) -> None:
+        model = {}
+        if self._bundle is not None and self._pipeline is not None:
+            manifest = self._bundle.manifest
+            model = {
+                "bundle": manifest.name,
+                "sha256": self._bundle.sha256,
+                "runtime": self._pipeline.recogniser.runtime,
+                "detector": self._values["detector"],
+                "labels": ", ".join(manifest.labels),
+            }
+        cameras = [self.resolve_topic_name(topic) for topic in self._values["image_topics"]]
+        publishers = {camera: self.count_publishers(camera) for camera in cameras}
+        self._diagnostics.publish(
+            diagnostics(
+                self.get_fully_qualified_name(),
+                self.get_clock().now().to_msg(),
+                self._statistics,
+                publishers,
+                self._values["camera_timeout_s"],
+                model,
+                self._problem,
+            )
+        )
+
+    def _stop_work(self) -> None:
+        while self._subscriptions_by_topic:
+            self.destroy_subscription(self._subscriptions_by_topic.popitem()[1])
+        for arrival in self._inbox.close():
+            self._statistics.dropped(arrival.camera, "stopped")
+        if self._worker is not None:
+            self._worker.join()
+            self._worker = None
+        if self._humans is not None:
+            self._humans.close()
+            self._humans = None
+
+    def _free(self) -> None:
+        if self._configured:
+            self._configured = False
+            self._annotator.close()
+            self._interactions.close()
+            self.destroy_publisher(self._emotions)
+            self.destroy_publisher(self._satisfaction)
+        if self._pipeline is not None:
+            self._pipeline.close()
+        self._pipeline, self._bundle = None, None
+
+
+def _seconds(stamp: Any) -> float:
+    return float(stamp.sec + np.float64(stamp.nanosec) * 1e-9)
+
+
+def main() -> None:
+    """Run the node until it is interrupted."""
+    sys.exit(run(Perception, start=Perception.start, stop=Perception.stop, done=threading.Event()))
+
+
+if __name__ == "__main__":
+    main()
