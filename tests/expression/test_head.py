@@ -1,0 +1,116 @@
+"""Dense heads: every combine rule against its formula, and heads that do not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mien.errors import MienError
+from mien.expression.head import Head, HeadSpec, softmax
+
+FINITE = st.floats(-1e4, 1e4, width=32)
+
+
+def spec(combine: str, parts: list[tuple[int, int, list[str]]], **outputs: Any) -> HeadSpec:
+    """A spec whose layers' activations are given; tensors are named <part>.<layer>.weight and .bias."""
+
+    def part(name: str, start: int, stop: int, activations: list[str]) -> dict[str, Any]:
+        layers = [
+            {"weight": f"{name}.{i}.weight", "bias": f"{name}.{i}.bias", "activation": activation}
+            for i, activation in enumerate(activations)
+        ]
+        return {"name": name, "start": start, "stop": stop, "layers": layers}
+
+    classes = {"combine": combine, "parts": [part(f"p{i}", *one) for i, one in enumerate(parts)]}
+    return msgspec.convert({"classes": classes, **outputs}, HeadSpec)
+
+
+@given(arrays(np.float32, (3, 5), elements=FINITE))
+def test_softmax_is_a_distribution_whatever_the_logits(logits: np.ndarray) -> None:
+    probabilities = softmax(logits)
+    assert np.all(probabilities >= 0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    rows = np.arange(3)
+    np.testing.assert_array_equal(probabilities[rows, logits.argmax(axis=1)], probabilities.max(axis=1))
+
+
+def test_layers_and_activations_follow_their_formula() -> None:
+    rng = np.random.default_rng(0)
+    tensors = {
+        "p0.0.weight": rng.normal(size=(6, 4)).astype(np.float32),
+        "p0.0.bias": rng.normal(size=6).astype(np.float32),
+        "p0.1.weight": rng.normal(size=(3, 6)).astype(np.float32),
+        "p0.1.bias": rng.normal(size=3).astype(np.float32),
+    }
+    embeddings = rng.normal(size=(5, 10)).astype(np.float32)
+    head = Head(spec("softmax", [(2, 6, ["relu", "linear"])]), tensors, 3, 10)
+    hidden = np.maximum(embeddings[:, 2:6] @ tensors["p0.0.weight"].T + tensors["p0.0.bias"], 0)
+    logits = hidden @ tensors["p0.1.weight"].T + tensors["p0.1.bias"]
+    prediction = head.predict(embeddings)
+    np.testing.assert_allclose(prediction.probabilities, softmax(logits), rtol=1e-4, atol=1e-6)
+    assert prediction.valence is None
+    assert prediction.part_confidences.shape == (5, 0)
+
+
+def test_parts_are_averaged_and_keep_their_own_confidence() -> None:
+    tensors = {}
+    for i in range(5):
+        tensors[f"p{i}.0.weight"] = np.eye(3, 2, dtype=np.float32) * (i + 1)
+        tensors[f"p{i}.0.bias"] = np.zeros(3, np.float32)
+    head = Head(spec("mean_of_softmax", [(2 * i, 2 * i + 2, ["linear"]) for i in range(5)]), tensors, 3, 10)
+    embeddings = np.ones((2, 10), np.float32)
+    each = [softmax(np.array([[i + 1, i + 1, 0]], np.float32)) for i in range(5)]
+    prediction = head.predict(embeddings)
+    np.testing.assert_allclose(prediction.probabilities[0], np.mean(each, axis=0)[0], rtol=1e-5)
+    np.testing.assert_allclose(prediction.part_confidences[1], [one.max() for one in each], rtol=1e-5)
+    assert head.part_names == ("p0", "p1", "p2", "p3", "p4")
+
+
+def test_valence_and_arousal_are_outputs_of_their_own() -> None:
+    linear = {
+        "combine": "linear",
+        "parts": [
+            {
+                "name": "twin",
+                "start": 0,
+                "stop": 2,
+                "layers": [{"weight": "va.weight", "bias": "va.bias", "activation": "tanh"}],
+            }
+        ],
+    }
+    tensors = {
+        "p0.0.weight": np.zeros((3, 2), np.float32),
+        "p0.0.bias": np.zeros(3, np.float32),
+        "va.weight": np.array([[1, 1]], np.float32),
+        "va.bias": np.array([0.5], np.float32),
+    }
+    head = Head(spec("softmax", [(0, 2, ["linear"])], valence=linear, arousal=linear), tensors, 3, 2)
+    valence = head.predict(np.array([[0.1, 0.2]], np.float32)).valence
+    assert valence is not None
+    np.testing.assert_allclose(valence, np.tanh([0.8]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("combine", "parts", "word"),
+    [
+        ("softmax", [(0, 2, ["linear"]), (2, 4, ["linear"])], "cannot take 2 parts"),
+        ("linear", [(0, 2, ["linear"])], "gives no probabilities"),
+        ("softmax", [(0, 9, ["linear"])], "does not fit an embedding of 4"),
+        ("softmax", [(3, 3, ["linear"])], "does not fit"),
+        ("softmax", [(0, 2, [])], "no layers"),
+        ("softmax", [(0, 3, ["linear"])], "do not take 3 inputs"),
+        ("softmax", [(0, 2, ["linear", "linear"])], "p0.1.weight is not in the head file"),
+    ],
+)
+def test_a_head_that_does_not_fit_says_where(combine: str, parts: list[Any], word: str) -> None:
+    tensors = {"p0.0.weight": np.zeros((3, 2), np.float32), "p0.0.bias": np.zeros(3, np.float32)}
+    tensors |= {"p1.0.weight": np.zeros((3, 2), np.float32), "p1.0.bias": np.zeros(3, np.float32)}
+    with pytest.raises(MienError) as caught:
+        Head(spec(combine, parts), tensors, 3, 4)
+    assert word in str(caught.value)

@@ -1,0 +1,133 @@
+"""The bundle contract: what is accepted, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from mien.bundle import encode_manifest, open_bundle
+from mien.errors import MienError
+
+
+def test_a_valid_bundle_opens_verifies_and_predicts(small_bundle: Path) -> None:
+    bundle = open_bundle(small_bundle)
+    bundle.verify()
+    prediction = bundle.load_head().predict(np.array([[0, 9, 0, 0]], np.float32))
+    assert bundle.manifest.labels[prediction.probabilities[0].argmax()] == "happiness"
+
+
+def test_a_zip_serves_like_a_folder(small_bundle: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in small_bundle.iterdir():
+            file.write(path, path.name)
+    zipped = open_bundle(archive)
+    zipped.verify()
+    assert zipped.sha256 == open_bundle(small_bundle).sha256
+
+
+def test_the_manifest_survives_being_written_and_read(small_bundle: Path) -> None:
+    before = open_bundle(small_bundle)
+    (small_bundle / "manifest.json").write_bytes(encode_manifest(before.manifest))
+    assert open_bundle(small_bundle).manifest == before.manifest
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, ["manifest.json", "version 2", "Update mien"]),
+        ({"format": "other"}, ["manifest.json", "not the manifest"]),
+        ({"labels": ["anger", "happiness", "boredom"]}, ["boredom"]),
+        ({"labels": ["anger", "anger", "neutral"]}, ["labels"]),
+        ({"backbone.input.mean": [0.0, 0.0]}, ["backbone.input", "grey"]),
+        ({"backbone.crop.kind": "inner"}, ["inner", "landmarks"]),
+        ({"backbone.crop.kind": "oval"}, ["backbone.crop.kind"]),
+        ({"backbone.files": {}}, ["backbone.files"]),
+        ({"detector.width": -1}, ["detector.width"]),
+        ({"head.file.sha256": "zz"}, ["head.file.sha256"]),
+        ({"surprise": 1}, ["surprise"]),
+        ({"valence_arousal.coordinates": {"anger": [0, 0]}}, ["coordinates"]),
+        ({"valence_arousal.source": "head"}, ["valence", "head"]),
+    ],
+)
+def test_a_wrong_manifest_is_refused_by_name(make_bundle: Any, change: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(MienError) as caught:
+        open_bundle(make_bundle(change))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside", "C:outside"])
+def test_a_path_that_leaves_the_bundle_is_refused(make_bundle: Any, tmp_path: Path, path: str) -> None:
+    (tmp_path / "outside").write_bytes(b"secret")
+    bundle = open_bundle(make_bundle({"detector.file.path": path}))
+    with pytest.raises(MienError, match="leaves the bundle"):
+        bundle.verify()
+
+
+def test_a_link_out_of_the_bundle_is_refused(small_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes((small_bundle / "detector.onnx").read_bytes())
+    (small_bundle / "detector.onnx").unlink()
+    (small_bundle / "detector.onnx").symlink_to(tmp_path / "outside")
+    with pytest.raises(MienError, match="link out of the bundle"):
+        open_bundle(small_bundle).verify()
+
+
+def test_a_changed_file_is_refused(small_bundle: Path) -> None:
+    file = small_bundle / "backbone.fp32.onnx"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(MienError, match=r"backbone\.fp32\.onnx: wrong checksum"):
+        open_bundle(small_bundle).verify()
+
+
+def test_a_missing_file_is_named(small_bundle: Path) -> None:
+    (small_bundle / "head.safetensors").unlink()
+    with pytest.raises(MienError, match=r"head\.safetensors is missing"):
+        open_bundle(small_bundle).verify()
+
+
+def test_labels_and_head_must_agree(make_bundle: Any) -> None:
+    labels = ["anger", "happiness"]
+    change = {"labels": labels, "valence_arousal": None}
+    with pytest.raises(MienError, match="3 outputs, but 2 are needed"):
+        open_bundle(make_bundle(change)).verify()
+
+
+def test_a_head_that_is_not_finite_is_refused(make_bundle: Any) -> None:
+    folder = make_bundle()
+    tensors = {"classes.0.weight": np.full((3, 4), np.nan, np.float32), "classes.0.bias": np.zeros(3, np.float32)}
+    data = safetensors.numpy.save(tensors)
+    (folder / "head.safetensors").write_bytes(data)
+    folder = make_bundle({"head.file.sha256": hashlib.sha256(data).hexdigest()}, name="bundle")
+    (folder / "head.safetensors").write_bytes(data)
+    with pytest.raises(MienError, match="not finite"):
+        open_bundle(folder).verify()
+
+
+def test_a_head_that_is_no_safetensors_file_is_refused(make_bundle: Any) -> None:
+    data = b"\x80\x04pickled?"
+    folder = make_bundle({"head.file.sha256": hashlib.sha256(data).hexdigest()})
+    (folder / "head.safetensors").write_bytes(data)
+    with pytest.raises(MienError, match="not a safetensors file"):
+        open_bundle(folder).verify()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": "mien-bundle"}'])
+def test_a_manifest_that_is_none_is_refused(small_bundle: Path, data: bytes) -> None:
+    (small_bundle / "manifest.json").write_bytes(data)
+    with pytest.raises(MienError, match=r"manifest\.json"):
+        open_bundle(small_bundle)
+
+
+def test_neither_folder_nor_zip(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="no such bundle"):
+        open_bundle(tmp_path / "absent")
+    (tmp_path / "text.zip").write_text("text")
+    with pytest.raises(MienError, match="neither a folder nor"):
+        open_bundle(tmp_path / "text.zip")
