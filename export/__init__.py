@@ -1,0 +1,1 @@
+"""From a checkpoint to a verified bundle and a TensorRT engine; runs on the host."""
