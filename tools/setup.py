@@ -3,93 +3,133 @@
     python3 tools/setup.py robot ros          # what a robot needs
     python3 tools/setup.py robot ros dev      # and what the tests need
 
-Only the standard library is used. Three steps, each skipped while what it depends on is unchanged: install the
-extras of pyproject.toml (mien itself as an editable install), point the CMake files of the ROS wheels at this
-interpreter, and build mien_msgs with colcon straight into the environment. With ROS already sourced
-(`ROS_DISTRO` set) the environment sees the system's packages and the ROS wheels are left out.
+Only the standard library is used. Each step is skipped while what it depends on is unchanged, and done again when it
+was interrupted: make the environment, install the extras of pyproject.toml (mien itself as an editable install), and
+build mien_msgs with colcon straight into the environment. With ROS already sourced (`ROS_DISTRO` set) the environment
+sees the system's packages and the ROS wheels are left out.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+PROJECT = ROOT / "pyproject.toml"
 MESSAGES = ROOT / "ros2_ws" / "src" / "mien_msgs"
-SYSTEM_ROS = "ROS_DISTRO" in os.environ
+ROS_DISTRO = os.environ.get("ROS_DISTRO", "")
+
+# One file in the environment per finished step; each holds what the step was done with.
+MADE, INSTALLED, BUILT = VENV / ".mien-made", VENV / ".mien-installed", VENV / ".mien-built"
 
 
-def run(what: str, command: list[str], **options: object) -> None:
-    """Run a command, showing what it is for and how long it took; on failure show its output and stop."""
-    print(f"  {what} …", flush=True)
+def stop(problem: str, remedy: str) -> None:
+    sys.exit(f"setup: {problem}. {remedy}.")
+
+
+def run(what: str, command: list[str], env: dict[str, str] | None = None) -> None:
+    """Run a command, showing how long it has taken and its last line; when it fails, show the end of its output."""
     started = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)  # type: ignore[call-overload]
-    if done.returncode != 0:
-        print(done.stdout[-6000:])
-        sys.exit(f"setup: {what} failed with status {done.returncode}: {' '.join(command)}")
-    print(f"  {what}: {time.monotonic() - started:.0f} s", flush=True)
+    lines: list[str] = []
+    if not sys.stdout.isatty():
+        print(f"  {what} …", flush=True)
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if sys.stdout.isatty():
+                progress = f"  {what}: {time.monotonic() - started:.0f} s  {line.strip()}"
+                print(f"\r\033[K{progress[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+    start_of_line = "\r\033[K" if sys.stdout.isatty() else ""
+    print(f"{start_of_line}  {what}: {time.monotonic() - started:.0f} s", flush=True)
+    if process.returncode != 0:
+        print("".join(lines)[-6000:])
+        stop(f"{what} failed with status {process.returncode}: {' '.join(command)}", "Mend that and run it again")
 
 
-def digest(*paths: Path) -> str:
-    """Checksum of files and of all files below folders, with their names and the interpreter's version."""
-    result = hashlib.sha256(f"{sys.version_info[:2]} {os.environ.get('ROS_DISTRO', '')}".encode())
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                result.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
-    return result.hexdigest()
-
-
-def is_fresh(stamp: str, value: str) -> bool:
-    file = VENV / stamp
-    return file.is_file() and file.read_text() == value
+def check_machine(extras: list[str]) -> None:
+    """Stop with a remedy where something is missing that pip cannot bring."""
+    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+        version = platform.python_version()
+        stop(f"Python 3.10 to 3.13 is needed, this is {version}", "Name another one: make PYTHON=python3.12")
+    if importlib.util.find_spec("ensurepip") is None:
+        stop("This Python cannot make virtual environments", "Debian, Ubuntu: apt install python3-venv")
+    if "ros" not in extras:
+        return
+    if ROS_DISTRO and importlib.util.find_spec("rclpy") is None:
+        stop(
+            f"ROS {ROS_DISTRO} is sourced, but {sys.executable} cannot import its rclpy",
+            "Use the Python that ROS was built for: make PYTHON=/usr/bin/python3",
+        )
+    if not ROS_DISTRO and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        stop(
+            f"There are no ROS 2 wheels for {sys.platform} on {platform.machine()}",
+            "Install ROS 2 (Jetson: Humble or Jazzy from apt) and source it: . /opt/ros/$ROS_DISTRO/setup.sh",
+        )
+    compilers = ["c++", "g++", "clang++"]
+    if "CXX" not in os.environ and not any(map(shutil.which, compilers)):
+        stop("A C++ compiler is needed to build mien_msgs", "Debian, Ubuntu: apt install g++")
+    if shutil.which("make") is None:
+        stop("make is needed to build mien_msgs", "Debian, Ubuntu: apt install make")
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        stop("Python's own headers are needed to build mien_msgs", "Debian, Ubuntu: apt install python3-dev")
 
 
 def environment() -> dict[str, str]:
-    """The environment for colcon: the venv first, nothing left over from another Python or workspace."""
-    env = dict(os.environ)
-    for name in ("PYTHONPATH", "LD_LIBRARY_PATH"):
-        if not SYSTEM_ROS:
-            env.pop(name, None)
-    if not SYSTEM_ROS:
-        env["AMENT_PREFIX_PATH"] = env["CMAKE_PREFIX_PATH"] = str(VENV)
+    """The environment for pip and colcon: the venv first and, without a sourced ROS, nothing left over from another."""
+    env = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "VIRTUAL_ENV": str(VENV)}
     env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{env['PATH']}"
-    env["VIRTUAL_ENV"] = str(VENV)
+    if not ROS_DISTRO:
+        for name in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"):
+            env.pop(name, None)
+        env["AMENT_PREFIX_PATH"] = env["CMAKE_PREFIX_PATH"] = str(VENV)
     return env
 
 
-def make_venv() -> None:
-    if PYTHON.exists() and subprocess.run([PYTHON, "-c", "pass"], check=False).returncode == 0:
+def make_environment() -> None:
+    """Make the venv anew unless a whole one stands there, made in this folder for this Python and this ROS."""
+    value = f"{VENV} {sys.version_info[:2]} {ROS_DISTRO}"
+    if MADE.is_file() and MADE.read_text() == value and PYTHON.exists():
         return
     shutil.rmtree(VENV, ignore_errors=True)
-    options = ["--system-site-packages"] if SYSTEM_ROS else []
+    options = ["--system-site-packages"] if ROS_DISTRO else []
     run("virtual environment", [sys.executable, "-m", "venv", *options, str(VENV)])
+    MADE.write_text(value)
 
 
 def install(extras: list[str]) -> None:
-    if SYSTEM_ROS and "ros" in extras:
-        extras = [extra for extra in extras if extra != "ros"] + ["ros-tools"]
-    value = digest(ROOT / "pyproject.toml") + " " + ",".join(sorted(extras))
-    installed = VENV / ".mien-extras"
-    if installed.is_file():
-        checksum, _, names = installed.read_text().partition(" ")
-        if checksum == value.partition(" ")[0] and set(extras) <= set(names.split(",")):
-            return
+    if ROS_DISTRO:
+        extras = ["ros-tools" if extra == "ros" else extra for extra in extras]
+    checksum = hashlib.sha256(PROJECT.read_bytes()).hexdigest()
+    done = INSTALLED.read_text().split() if INSTALLED.is_file() else []
+    if done[:1] == [checksum] and set(extras) <= set(done[1:]):
+        return
+    INSTALLED.unlink(missing_ok=True)
+    requirement = f".[{','.join(extras)}]"
     run(
         f"packages: {', '.join(extras)}",
-        [str(PYTHON), "-m", "pip", "install", "--quiet", "--editable", f".[{','.join(extras)}]"],
+        [str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", "--editable", requirement],
+        environment(),
     )
-    if shutil.which("cmake", path=environment()["PATH"]) is None:
-        run("cmake", [str(PYTHON), "-m", "pip", "install", "--quiet", "cmake<4"])
-    installed.write_text(value)
+    INSTALLED.write_text(" ".join([checksum, *extras]))
 
 
 def point_cmake_here() -> None:
@@ -107,35 +147,43 @@ def point_cmake_here() -> None:
             file.write_text(mended)
 
 
+def messages_digest() -> str:
+    """Checksum of the interfaces' files and of the ROS packages they are built with."""
+    result = hashlib.sha256(" ".join(re.findall(r'"(ros-[^"]+)"', PROJECT.read_text())).encode())
+    for file in sorted(file for file in MESSAGES.rglob("*") if file.is_file()):
+        result.update(file.relative_to(MESSAGES).as_posix().encode() + file.read_bytes())
+    return result.hexdigest()
+
+
 def build_messages() -> None:
-    value = digest(MESSAGES)
-    if is_fresh(".mien-messages", value):
+    value = messages_digest()
+    if BUILT.is_file() and BUILT.read_text() == value:
         return
-    if shutil.which("c++") is None and shutil.which("g++") is None:
-        sys.exit("setup: a C++ compiler is needed to build mien_msgs; install one (Debian, Ubuntu: apt install g++)")
-    if not SYSTEM_ROS:
-        point_cmake_here()
     build = VENV / "build-mien-msgs"
+    BUILT.unlink(missing_ok=True)
+    shutil.rmtree(build, ignore_errors=True)
+    env = environment()
+    if shutil.which("cmake", path=env["PATH"]) is None:
+        run("cmake", [str(PYTHON), "-m", "pip", "install", "cmake<4"], env)
+    if not ROS_DISTRO:
+        point_cmake_here()
     run(
         "mien_msgs (interfaces)",
         [
-            *([str(PYTHON), "-m", "colcon"] if SYSTEM_ROS else [str(VENV / "bin" / "colcon")]),
-            *["--log-base", str(build / "log"), "build", "--merge-install", "--install-base", str(VENV)],
-            *["--build-base", str(build), "--base-paths", str(MESSAGES), "--packages-select", "mien_msgs"],
+            *[str(PYTHON), "-m", "colcon", "--log-base", str(build / "log"), "build", "--merge-install"],
+            *["--install-base", str(VENV), "--build-base", str(build), "--base-paths", str(MESSAGES)],
+            *["--packages-select", "mien_msgs", "--event-handlers", "console_direct+"],
             *["--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF"],
         ],
-        env={**environment(), "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 2)},
+        env,
     )
-    (VENV / ".mien-messages").write_text(value)
+    BUILT.write_text(value)
 
 
 def main() -> None:
     extras = sys.argv[1:] or ["robot", "ros"]
-    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-        sys.exit(
-            f"setup: Python 3.10 to 3.13 is needed, this is {sys.version.split()[0]}; call make with PYTHON=python3.12"
-        )
-    make_venv()
+    check_machine(extras)
+    make_environment()
     install(extras)
     if "ros" in extras:
         build_messages()
