@@ -44,6 +44,15 @@ def intersection_over_union(a: Box, b: Box) -> float:
     return shared / (a.width * a.height + b.width * b.height - shared)
 
 
+def search_size(image_width: int, image_height: int, width: int) -> tuple[int, int]:
+    """Size to which an image is shrunk before faces are searched in it, pixels, at least 1 × 1.
+
+    As wide as asked, never enlarged, and at most twice as high as wide is asked: no shape makes a frame slow.
+    """
+    scale = min(1.0, width / image_width, 2 * width / image_height)
+    return max(1, round(image_width * scale)), max(1, round(image_height * scale))
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """One face in one image.
