@@ -170,9 +170,29 @@ class Pipeline:
                 affects[frame.camera].append(self._affect(frame, track, landmarks[i], recognition, i))
         return [affects[frame.camera] for frame in frames]
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the face parts behind `part_confidences`; empty for models without parts."""
+        return self.recogniser.head.part_names
+
+    def apply(self, settings: PipelineSettings) -> None:
+        """Change what can be changed while running: interval, number of faces, track timeout, smoothing."""
+        self.settings = settings
+        self._smoother.time_constant_s = settings.smoothing_time_constant_s
+        for camera in list(self._cameras.values()):
+            camera.tracker.timeout_s = settings.track_timeout_s
+
     def forget_camera(self, camera: str) -> None:
         """Drop the tracks of a camera that is gone."""
         self._cameras.pop(camera, None)
+
+    def warm_up(self) -> None:
+        """Run every network once, so that the first image is not the slow one."""
+        image = np.zeros((480, 640, 3), np.uint8)
+        self._detector.detect(image)
+        box = Box(0, 0, 64, 64)
+        points = None if self._landmarks is None else self._landmarks.locate(image, [box])[0]
+        self.recogniser.classify(self.recogniser.prepare([FaceInImage(image, box, points)]))
 
     def close(self) -> None:
         """Free the networks."""
