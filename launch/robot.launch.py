@@ -1,0 +1,62 @@
+"""Reads faces in a robot's camera images.
+
+ros2 launch mien_bringup robot.launch.py image:=/camera/color/image_raw
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+HERE = Path(__file__).resolve().parent
+
+
+def perception(context):
+    """Return the node, with what the command line names set over what the parameters file says."""
+    image = LaunchConfiguration("image").perform(context)
+    bundle = LaunchConfiguration("bundle").perform(context)
+    overrides = {}
+    if image:
+        overrides["image_topics"] = image.split(",")
+    if bundle:
+        overrides["bundle"] = bundle
+    return [
+        Node(
+            package="mien",
+            executable="perception",
+            name="perception",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("parameters_file"), overrides],
+            output="screen",
+        )
+    ]
+
+
+def generate_launch_description():
+    """Return the arguments, the environment and the node."""
+    profile = str(HERE / "fastdds_large_images.xml")
+    large_images = IfCondition(LaunchConfiguration("large_images"))
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "image", default_value="", description="camera topics, joined by commas; empty: the file's"
+            ),
+            DeclareLaunchArgument("bundle", default_value="", description="folder or .zip; empty: the file's"),
+            DeclareLaunchArgument("namespace", default_value="", description="namespace of the node and its topics"),
+            DeclareLaunchArgument(
+                "parameters_file", default_value=str(HERE / "parameters.yaml"), description="parameters of the node"
+            ),
+            DeclareLaunchArgument(
+                "large_images",
+                default_value="true",
+                description="give Fast DDS room for images; the camera driver's process needs the profile too",
+            ),
+            # The first name is Kilted's and later ones', the second Jazzy's and Humble's.
+            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile, condition=large_images),
+            SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile, condition=large_images),
+            OpaqueFunction(function=perception),
+        ]
+    )
