@@ -79,7 +79,7 @@ def test_an_interaction_is_summed_up_per_person(interactions: Interactions) -> N
     now_s = show(interactions, "f1", "anger", 0, 5, "anna")  # before it begins: does not count
     tea = interactions.begin("tea", [], now_s)
     show(interactions, "f1", "happiness", now_s, 8, "anna")
-    show(interactions, "f2", "anger", now_s, 4)
+    show(interactions, "f2", "anger", now_s + 3, 4)
     summary = interactions.end(tea, now_s + 10)
     assert (summary.subject, summary.duration_s) == ("tea", pytest.approx(10))
     people = by_name(summary.people)
@@ -91,6 +91,7 @@ def test_an_interaction_is_summed_up_per_person(interactions: Interactions) -> N
     assert anna.state.observed_s == pytest.approx(7.9)
     assert stranger.state.score == pytest.approx(-1)
     assert stranger.state.observed_s == pytest.approx(3.9)
+    assert stranger.state.duration_s == pytest.approx(10)  # of the window, however late somebody joins
 
 
 def test_several_interactions_run_at_once(interactions: Interactions) -> None:

@@ -209,6 +209,15 @@ def test_the_documents_example() -> None:
     assert (here.level, gone.level) == (Level.SATISFIED, Level.UNKNOWN)
 
 
+def test_the_time_between_two_images_counts_with_their_mean() -> None:
+    to = window()
+    to.observe(0.0, face("neutral"), NAN, 0.5)
+    to.observe(0.5, face("happiness"), NAN, 0.9)
+    state = to.summary(0.5)
+    assert state.score == pytest.approx(0.5)
+    assert state.confidence == pytest.approx(0.7 * (1 - math.exp(-0.1)))
+
+
 def test_recent_moments_weigh_more() -> None:
     improving, worsening = window(), window()
     show(improving, "anger", 0, 30)
