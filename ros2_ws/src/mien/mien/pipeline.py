@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +141,8 @@ class Pipeline:
         self._detector: Detector = make_detector(
             bundle, settings.detector, settings.detector_width, settings.detection_threshold, settings.backend
         )
-        self._landmarks = LandmarkLocator.of(bundle, settings.backend)
+        spec = bundle.manifest.landmarks
+        self._landmarks = spec and LandmarkLocator(bundle.read(spec.file), spec, settings.backend)
         self.recogniser = Recogniser(bundle, settings.backend)
         self._smoother = Smoother(settings.smoothing_time_constant_s)
         self._cameras: dict[str, _Camera] = {}
@@ -224,7 +226,11 @@ class Pipeline:
         """68 landmarks per face where the bundle locates them."""
         if self._landmarks is None:
             return [None] * len(found)
-        return [self._landmarks.locate(frame.image, [track.box])[0] for frame, track in found]
+        located: list[NDArray[np.float32] | None] = []
+        for _, group in groupby(found, key=lambda pair: id(pair[0])):
+            pairs = list(group)
+            located.extend(self._landmarks.locate(pairs[0][0].image, [track.box for _, track in pairs]))
+        return located
 
     def _affect(
         self, frame: Frame, track: Track, landmarks: NDArray[np.float32] | None, recognition: Recognition, row: int
