@@ -142,7 +142,7 @@ class Pipeline:
             bundle, settings.detector, settings.detector_width, settings.detection_threshold, settings.backend
         )
         spec = bundle.manifest.landmarks
-        self._landmarks = spec and LandmarkLocator(bundle.read(spec.file), spec, settings.backend)
+        self._landmarks = None if spec is None else LandmarkLocator(bundle.read(spec.file), spec, settings.backend)
         self.recogniser = Recogniser(bundle, settings.backend)
         self._smoother = Smoother(settings.smoothing_time_constant_s)
         self._cameras: dict[str, _Camera] = {}
