@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from mien.bundle import (
     MANIFEST_VERSION,
+    Accuracy,
     BackboneSpec,
     CropSpec,
     DetectorSpec,
@@ -32,6 +33,15 @@ from mien.models.yunet import free_input_size
 
 LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 """The network's outputs in order (FER2013's: angry, disgust, fear, happy, sad, surprise, neutral)."""
+
+_NOTE = (
+    "A smoke check: three people make half of the faces, fear does not occur, disgust, anger and surprise hardly do."
+)
+MEASURED = tuple(
+    Accuracy(metric, value, "real_faces development set", "dev", people=61, faces=252, note=_NOTE)
+    for metric, value in (("accuracy", 0.905), ("mean over people", 0.807))
+)
+"""What `python -m trainer evaluate-faces` finds, rounded; a test compares them."""
 
 
 def write_default_bundle(detector_path: Path, network_path: Path, folder: Path) -> None:
@@ -92,6 +102,7 @@ def _manifest(detector: File, backbone: File, head: File, split: SplitNetwork) -
             "in Personality 11 (1977) 273-294: mean pleasure and arousal of happy, surprised, angry, fearful, "
             "disgusted and sad; neutral is the origin by definition. Ratings of words, not of faces.",
         ),
+        accuracy=MEASURED,
     )
 
 
