@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,7 +38,8 @@ MODULE_OF_EXTRA = {
 """One module that each extra of pyproject.toml brings."""
 
 with (ROOT / "pyproject.toml").open("rb") as _file:
-    EXTRAS = sorted(tomllib.load(_file)["project"]["optional-dependencies"])
+    REQUIREMENTS = tomllib.load(_file)["project"]["optional-dependencies"]
+EXTRAS = sorted(REQUIREMENTS)
 
 
 def sources(folder: Path) -> list[Path]:
@@ -161,7 +164,7 @@ def test_the_root_holds_only_what_the_design_allows() -> None:
 
 BLOCK = """
 import sys
-blocked = sys.argv[1]
+blocked = sys.argv[1].partition(".")[0]
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == blocked:
@@ -215,6 +218,17 @@ def test_with_its_package_an_extra_is_imported(extra: str, tmp_path: Path) -> No
 
 def test_extras_that_the_code_asks_for_exist() -> None:
     wrong = [f"{path.name}: {module!r} {extra!r}" for path, module, extra in required() if extra not in EXTRAS]
+    assert wrong == []
+
+
+def test_the_extra_that_an_error_names_brings_the_module() -> None:
+    distributions = importlib.metadata.packages_distributions()
+    wrong = []
+    for path, module, extra in required():
+        installed = {name.lower().replace("_", "-") for name in distributions.get(module.partition(".")[0], [])}
+        named = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in REQUIREMENTS.get(extra, [])}
+        if installed and not installed & named:
+            wrong.append(f"{path.name}: {module} comes from {sorted(installed)}, which {extra} does not name")
     assert wrong == []
 
 
