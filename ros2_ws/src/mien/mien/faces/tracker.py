@@ -19,6 +19,7 @@ from mien.faces.assignment import assign
 from mien.faces.detector import Box, Detection
 
 _SPEED_GAIN = 0.5  # share of a prediction's error that corrects the speed: follows turns, averages jitter
+_SHORTEST_STEP_S = 0.01  # stamps closer than this say nothing about speed
 _SURE_MOTION_S = 0.35  # a face away for longer may have walked on or may have stopped
 _REACH = 0.5, 6.0, 1.5  # how far from its prediction a face may be, in face sizes: at once, more per second, at most
 _LARGEST_SIZE_RATIO = 2.0
@@ -95,7 +96,7 @@ class _Face:
         elapsed_s = stamp_s - self.last_seen_s
         if elapsed_s > 0:
             (x, y), (new_x, new_y), (dx, dy) = self.detection.box.center, detection.box.center, self.motion(stamp_s)
-            gain = _SPEED_GAIN / elapsed_s
+            gain = _SPEED_GAIN / max(elapsed_s, _SHORTEST_STEP_S)
             self.speed = self.speed[0] + gain * (new_x - x - dx), self.speed[1] + gain * (new_y - y - dy)
         self.detection, self.last_seen_s = detection, stamp_s
         self.detections += 1
