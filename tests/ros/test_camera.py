@@ -129,6 +129,16 @@ def test_a_missing_answer_does_not_stop_it_for_good(start_node, collect, ros_nod
     assert counts(camera) == (3, 0, 1, 0)
 
 
+def test_a_signal_ends_the_wait_for_an_answer(start_node, collect, ros_node, folder):
+    Consumer(ros_node)
+    images = collect("image_raw", Image)
+    camera = start_node("camera", parameters={"source": str(folder), "wait_for_subscribers": 1, "pace": "consumers"})
+    images.wait(1)
+    camera.interrupt()
+    assert camera.wait(4.0) == 0
+    assert counts(camera) == (1, 0, 0, 0)
+
+
 def test_both_topics_follow_a_remapped_name(start_node, collect, folder):
     raw, jpeg = collect("/eye/color", Image), collect("/eye/color/compressed", CompressedImage)
     camera = start_node(

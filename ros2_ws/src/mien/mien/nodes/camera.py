@@ -240,7 +240,9 @@ class Camera(Node):
             else:
                 publisher.publish(encode_image(frame.image, stamp, values["frame_id"]))
         self._published += 1
-        if values["pace"] == "consumers" and not self._answered.wait(_ANSWER_TIMEOUT_S):
+        # `stop` may have come before `clear`: then nothing would end the waiting.
+        waits = values["pace"] == "consumers" and not self._stopping.is_set()
+        if waits and not self._answered.wait(_ANSWER_TIMEOUT_S):
             self._unanswered += 1
             self.get_logger().warning(
                 f"No answer on emotions within {_ANSWER_TIMEOUT_S:g} s; going on", throttle_duration_sec=5.0
