@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.faces.assignment import assign
@@ -31,6 +31,7 @@ def best(costs: list[list[float]]) -> tuple[int, float]:
     return 0, 0.0
 
 
+@settings(deadline=None)
 @given(tables)
 def test_no_other_pairing_is_better(costs: list[list[float]]) -> None:
     pairs = assign(costs)

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.bundle import CropSpec, InputSpec
@@ -30,6 +30,7 @@ def picture(height: int = 48, width: int = 60, channels: int = 3) -> np.ndarray:
     return image if channels == 3 else image[:, :, 0]
 
 
+@settings(deadline=None)
 @given(boxes, st.floats(0, 2))
 def test_box_crop_is_a_square_around_the_boxs_middle(box: Box, margin: float) -> None:
     square = crop_square(CropSpec("box", margin), box, None, 640, 480)
@@ -83,6 +84,7 @@ def test_beyond_the_image_the_border_is_repeated(square: Box, channels: int) -> 
     assert np.array_equal(cut(image, square, side, side), padded[y : y + side, x : x + side])
 
 
+@settings(deadline=None)
 @given(st.integers(20, 700), st.integers(0, 40), st.integers(0, 40))
 def test_any_size_of_face_gives_nearly_the_mean_of_its_pixels(side: int, x: int, y: int) -> None:
     image = cv2.resize(picture(), (800, 760), interpolation=cv2.INTER_CUBIC)
@@ -96,6 +98,7 @@ def test_any_size_of_face_gives_nearly_the_mean_of_its_pixels(side: int, x: int,
 numbers = st.one_of(st.floats(), st.sampled_from([0.0, -1.0, 1e9, -1e9, 1e300, math.inf, math.nan]))
 
 
+@settings(deadline=None)
 @given(
     st.builds(Box, numbers, numbers, numbers, numbers), st.integers(1, 5), st.integers(1, 5), st.sampled_from([1, 3])
 )

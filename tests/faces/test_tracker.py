@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.faces.crop import cut
@@ -189,6 +189,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps)
 def test_every_detection_is_one_face_and_no_id_returns_after_its_time(steps) -> None:
     tracker = new_tracker()
@@ -208,6 +209,7 @@ def test_every_detection_is_one_face_and_no_id_returns_after_its_time(steps) -> 
         assert gone.isdisjoint(ids(tracks))
 
 
+@settings(deadline=None)
 @given(steps, st.randoms(use_true_random=False))
 def test_the_order_of_detections_changes_nothing(steps, random) -> None:
     one, other = new_tracker(), new_tracker()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import MienError
@@ -111,6 +111,7 @@ def outputs_with(faces: list[tuple[int, int, np.ndarray, float]]) -> dict[str, n
     return outputs
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([8, 16, 32]),
     st.integers(0, 5),
