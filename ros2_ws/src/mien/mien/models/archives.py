@@ -80,7 +80,7 @@ def _pip_command(archive: Archive, folder: Path) -> list[str]:
             "Add the archive's sha256, or use a package that comes as a wheel",
         )
     file = folder / "requirements.txt"
-    file.write_text(requirement + "\n")
+    write_atomically(file, f"{requirement}\n".encode())
     kind = ["--no-binary", archive.package] if archive.is_source else ["--only-binary", ":all:"]
     return [
         *[sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--ignore-requires-python"],
