@@ -35,7 +35,7 @@ _GROOVE = (90, 84, 80)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 # Sizes in units; a unit is a pixel in a picture 640 wide.
-_PANEL = (132.0, 38.0)
+_PANEL = (150.0, 38.0)
 _SMALL_PANEL = (64.0, 15.0)
 _GAP = 4.0
 _SMALL_FACE = 56.0
@@ -55,7 +55,7 @@ def draw(image: Image, faces: Sequence[FaceAffect], labels: Sequence[str]) -> Im
         faces: what to draw, boxes in pixels of the image.
         labels: class labels in the order of the faces' probabilities.
     """
-    canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
+    canvas: Image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8) if image.ndim == 2 else image.copy()
     unit = min(max(canvas.shape[1] / 640.0, 0.75), 4.0)
     for face in faces:
         _draw_box(canvas, face.box, colour_bgr(face.expression), unit)
@@ -114,12 +114,12 @@ def _draw_box(canvas: Image, box: Box, colour: tuple[int, int, int], unit: float
     left, top = round(box.x), round(box.y)
     right, bottom = round(box.x + box.width), round(box.y + box.height)
     thin, thick = max(round(unit), 1), max(round(2.5 * unit), 2)
-    cv2.rectangle(canvas, (left, top), (right, bottom), colour, thin, cv2.LINE_AA)
+    cv2.rectangle(canvas, (left, top), (right, bottom), colour, thin)
     arm = round(min(box.width, box.height) * 0.18)
     for x, inwards_x in ((left, 1), (right, -1)):
         for y, inwards_y in ((top, 1), (bottom, -1)):
-            cv2.line(canvas, (x, y), (x + inwards_x * arm, y), colour, thick, cv2.LINE_AA)
-            cv2.line(canvas, (x, y), (x, y + inwards_y * arm), colour, thick, cv2.LINE_AA)
+            cv2.line(canvas, (x, y), (x + inwards_x * arm, y), colour, thick)
+            cv2.line(canvas, (x, y), (x, y + inwards_y * arm), colour, thick)
 
 
 def _shade(canvas: Image, panel: Box) -> None:
