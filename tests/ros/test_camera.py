@@ -211,7 +211,6 @@ def test_unreadable_pictures_are_named_and_counted(start_node, collect, folder):
         ({"source": "/nowhere/clip.mp4"}, "Parameter source: /nowhere/clip.mp4 does not exist"),
         ({"source": "EMPTY"}, "Parameter source: "),
         ({"source": "x", "rate_hz": -1.0}, "Parameter rate_hz cannot be -1.0. Allowed: float from 0.0 to"),
-        ({"source": "x", "pace": "fast"}, "Parameter pace cannot be 'fast'. Allowed: one of 'realtime', 'consumers'"),
     ],
 )
 def test_bad_parameters_end_with_status_2_and_a_remedy(start_node, tmp_path, parameters, problem):
