@@ -6,6 +6,7 @@ import sys
 
 import cyclopts
 
+from mien.commands.bench import bench
 from mien.commands.models import app as models
 from mien.commands.read import read
 from mien.errors import MienError
@@ -13,6 +14,7 @@ from mien.errors import MienError
 app = cyclopts.App(name="mien", help="Reads faces: expression, valence, arousal and satisfaction.")
 app.command(read)
 app.command(models)
+app.command(bench)
 
 
 def main() -> None:

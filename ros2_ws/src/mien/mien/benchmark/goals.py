@@ -1,0 +1,43 @@
+"""What the pipeline must reach, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mien.benchmark.results import BesideDetector, Case, Goal, Law, Memory, NewFaces, OverDds
+
+_REFERENCE = Case(faces=1, width=640, height=480, detection_interval_frames=1)
+
+
+def goals(
+    beside: BesideDetector,
+    over_dds: Sequence[OverDds],
+    laws: Sequence[Law],
+    new_faces: Sequence[NewFaces],
+    recall: float,
+    memory: Mapping[str, Memory],
+) -> list[Goal]:
+    """Every goal for which something was measured."""
+    pipeline = beside.pipeline_ms
+    found = [
+        _at_most("one face, 640x480, detecting on every frame: median", "ms", 6.0, pipeline.median),
+        _at_most("the same: 99th percentile over median", "", 2.0, pipeline.p99 / pipeline.median),
+        _at_most("the same over the bare cv2.FaceDetectorYN at 320x240", "", 0.8, beside.ratio),
+        _at_most("a new face is reported within", "ms", 200.0, max(new.worst_ms for new in new_faces)),
+        Goal("faces found at the default rate, of those found on every frame", "", 0.99, recall, recall >= 0.99),
+    ]
+    for law in laws:
+        if (law.width, law.height, law.detection_interval_frames) == (640, 480, 1):
+            found.append(_at_most("each further face, 640x480", "ms", 1.0, law.per_face_ms))
+    if "perception node" in memory:
+        node_mb = memory["perception node"].without_dds_mb
+        found.append(_at_most("memory of the perception node without DDS segments", "MB", 200.0, node_mb))
+    for result in over_dds:
+        if result.case == _REFERENCE and result.more_than_in_process_ms is not None:
+            name = "over DDS, more than in-process: one face, 640x480"
+            found.append(_at_most(name, "ms", 8.0, result.more_than_in_process_ms))
+    return found
+
+
+def _at_most(name: str, unit: str, limit: float, measured: float) -> Goal:
+    return Goal(name, unit, limit, round(measured, 3), measured <= limit)

@@ -1,0 +1,192 @@
+"""What a benchmark found; `mien bench --json` writes it with these field names. All times are in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+
+class Times(msgspec.Struct, frozen=True):
+    """Mean, median and 99th percentile of a series, ms."""
+
+    mean: float
+    median: float
+    p99: float
+
+
+def summarise(series_ms: Sequence[float]) -> Times:
+    """The summary of one or more times in ms, to a microsecond."""
+    mean, median, p99 = np.mean(series_ms), np.median(series_ms), np.percentile(series_ms, 99)
+    return Times(round(float(mean), 3), round(float(median), 3), round(float(p99), 3))
+
+
+class Case(msgspec.Struct, frozen=True):
+    """What is looked at: how many faces, in how large an image (pixels), with detection on every n-th frame."""
+
+    faces: int
+    width: int
+    height: int
+    detection_interval_frames: int
+
+
+class InProcess(msgspec.Struct, frozen=True):
+    """One case in this process.
+
+    Attributes:
+        case: what was looked at.
+        frames: how many were timed.
+        faces_found: mean number of faces per frame.
+        stages_ms: by stage of the pipeline.
+        total_ms: the whole call.
+    """
+
+    case: Case
+    frames: int
+    faces_found: float
+    stages_ms: dict[str, Times]
+    total_ms: Times
+
+
+class OverDds(msgspec.Struct, frozen=True):
+    """One case with camera and perception node in separate processes, 30 frames a second.
+
+    Attributes:
+        case: what was looked at.
+        frames: how many were timed.
+        frames_lost: how many got no answer within a second.
+        faces_found: mean number of faces per answer.
+        round_trip_ms: from before `publish` of the image to the callback with its emotions.
+        node_ms: of that, from the image's arrival in the node to the publishing of the emotions.
+        more_than_in_process_ms: median round trip − median of the same case in-process.
+    """
+
+    case: Case
+    frames: int
+    frames_lost: int
+    faces_found: float
+    round_trip_ms: Times
+    node_ms: Times
+    more_than_in_process_ms: float | None = None
+
+
+class Law(msgspec.Struct, frozen=True):
+    """time = detect + M · per_face, in ms, fitted over M by least squares.
+
+    Fitted to the medians where every frame is searched, else to the means, since the median frame is not searched.
+
+    Attributes:
+        width: of the image, pixels.
+        height: of the image, pixels.
+        detection_interval_frames: as in `Case`.
+        detect_ms: what does not depend on the number of faces.
+        per_face_ms: of each face.
+        worst_error_ms: largest distance of a measured time from the law.
+    """
+
+    width: int
+    height: int
+    detection_interval_frames: int
+    detect_ms: float
+    per_face_ms: float
+    worst_error_ms: float
+
+
+class PaperCost(msgspec.Struct, frozen=True):
+    """What a paper prints of its own system: ms per frame (detect) and per face (prepare, classify), and on what."""
+
+    detect_ms: float
+    prepare_ms: float
+    classify_ms: float
+    hardware: str
+
+
+class NewFaces(msgspec.Struct, frozen=True):
+    """How long after the first frame that shows it a face is reported, at the default detection interval.
+
+    Attributes:
+        rate_hz: of the camera.
+        mean_ms: frames waited for times the camera's period, plus the computing time of the last.
+        worst_ms: the same, worst of all phases between face and detection.
+    """
+
+    rate_hz: float
+    mean_ms: float
+    worst_ms: float
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Resident memory of a process, in MB (10⁶ bytes).
+
+    Attributes:
+        resident_mb: all of it, as `top` shows it.
+        dds_segments_mb: Fast DDS segments in shared memory, which several processes map and each is charged for.
+        without_dds_mb: resident_mb − dds_segments_mb.
+        private_mb: what no other process shares.
+    """
+
+    resident_mb: float
+    dds_segments_mb: float
+    without_dds_mb: float
+    private_mb: float
+
+
+class BesideDetector(msgspec.Struct, frozen=True):
+    """The whole pipeline on one face at 640×480, detecting on every frame, beside OpenCV's bare detector call.
+
+    Attributes:
+        frames: pairs timed, one after the other in turn.
+        pipeline_ms: the whole pipeline.
+        detector_ms: cv2.FaceDetectorYN.detect on the same picture, already resized to 320×240.
+        ratio: of the medians.
+    """
+
+    frames: int
+    pipeline_ms: Times
+    detector_ms: Times
+    ratio: float
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """One goal and what was measured."""
+
+    name: str
+    unit: str
+    limit: float
+    measured: float
+    met: bool
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything; see the classes of its parts.
+
+    Attributes:
+        created: UTC, ISO 8601.
+        command: what made it.
+        machine: facts about hardware and versions, by name.
+        bundle: its name and checksum.
+        runtime: what ran the networks.
+        scene: what the pictures show.
+        pipeline_over_detector: `beside_detector.ratio`.
+        default_rate_recall: share of the faces found when detecting on every frame that are also found (intersection
+            over union ≥ 0.5) at the default interval, 0 to 1.
+        memory: by process.
+    """
+
+    created: str
+    command: str
+    machine: dict[str, str]
+    bundle: str
+    runtime: str
+    scene: str
+    pipeline_over_detector: float
+    beside_detector: BesideDetector
+    in_process: list[InProcess]
+    over_dds: list[OverDds]
+    laws: list[Law]
+    paper_003: PaperCost
+    new_faces: list[NewFaces]
+    default_rate_recall: float
+    memory: dict[str, Memory]
+    goals: list[Goal]

@@ -1,0 +1,112 @@
+"""A camera that measures: publishes scenes, waits for their emotions, and prints how long that took.
+
+Reads a `mien.benchmark.over_dds.Request` from its standard input and writes one `OverDds` per case as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import msgspec
+import rclpy
+from mien_msgs.msg import FaceAffectArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image as ImageMessage
+
+from mien.benchmark.over_dds import Request
+from mien.benchmark.results import Case, OverDds, summarise
+from mien.benchmark.scenes import RATE_HZ, FaceVideo, Scene
+from mien.nodes.images import encode_image
+
+WARM_UP_FRAMES = 10
+START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 1.0
+MOST_LOST_IN_A_ROW = 10
+
+
+class BenchCamera:
+    """Publishes one image at a time at the camera's rate and catches the answer to it."""
+
+    def __init__(self) -> None:
+        self._node = rclpy.create_node("bench_camera")
+        self._images = self._node.create_publisher(ImageMessage, "image_raw", qos_profile_sensor_data)
+        self._node.create_subscription(FaceAffectArray, "emotions", self._receive, 10)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._answer: tuple[FaceAffectArray, float] | None = None
+        self._next_s = 0.0
+        self._lost_in_a_row = 0
+
+    def wait_for_node(self) -> bool:
+        """Wait until somebody subscribes to the images; returns whether that happened in time."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self._images.get_subscription_count() == 0 or self._node.count_publishers("emotions") == 0:
+            if time.monotonic() > deadline:
+                return False
+            self._executor.spin_once(timeout_sec=0.05)
+        return True
+
+    def measure(self, case: Case, frames: int, video: FaceVideo) -> OverDds:
+        """Publish one case, frame by frame."""
+        scene = Scene(video, case.faces, case.width, case.height)
+        for index in range(WARM_UP_FRAMES):
+            self._exchange(scene, index)
+        answers = [self._exchange(scene, WARM_UP_FRAMES + index) for index in range(frames)]
+        caught = [answer for answer in answers if answer is not None]
+        faces_found = sum(len(message.faces) for message, _ in caught) / len(caught)
+        return OverDds(
+            case,
+            len(caught),
+            frames - len(caught),
+            round(faces_found, 3),
+            summarise([ms for _, ms in caught]),
+            summarise([message.latency_ms for message, _ in caught]),
+        )
+
+    def close(self) -> None:
+        """End the node."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def _exchange(self, scene: Scene, index: int) -> tuple[FaceAffectArray, float] | None:
+        """Publish a frame when it is due; returns its emotions and the round trip in ms, None when none came."""
+        image = scene.frame(index)
+        while (rest_s := self._next_s - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=rest_s)
+        self._next_s = time.monotonic() + 1 / RATE_HZ
+        message = encode_image(image, self._node.get_clock().now().to_msg(), "camera")
+        self._answer = None
+        started_s = time.perf_counter()
+        self._images.publish(message)
+        while time.perf_counter() < started_s + ANSWER_TIMEOUT_S:
+            self._executor.spin_once(timeout_sec=0.1)
+            if self._answer is not None and self._answer[0].header.stamp == message.header.stamp:
+                self._lost_in_a_row = 0
+                return self._answer[0], (self._answer[1] - started_s) * 1e3
+        self._lost_in_a_row += 1
+        if self._lost_in_a_row == MOST_LOST_IN_A_ROW:
+            sys.exit(f"The perception node has not answered {MOST_LOST_IN_A_ROW} images in a row")
+        return None
+
+    def _receive(self, message: FaceAffectArray) -> None:
+        self._answer = message, time.perf_counter()
+
+
+def main() -> None:
+    """Do what the request on standard input says."""
+    rclpy.init(args=sys.argv)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    camera = BenchCamera()
+    if not camera.wait_for_node():
+        sys.exit(f"No perception node subscribed within {START_TIMEOUT_S:g} s")
+    video = FaceVideo()
+    for case in request.cases:
+        print(msgspec.json.encode(camera.measure(case, request.frames, video)).decode(), flush=True)
+    camera.close()
+    rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()
