@@ -1,0 +1,30 @@
+"""Ending a node's process from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+NODE = """
+import sys, threading
+from rclpy.node import Node
+from mien.nodes.running import run
+sys.exit(run(lambda: Node("idle"), start=lambda node: print("ready"), stop=lambda node: print("stopped"),
+             done=threading.Event()))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_impatient_interrupts_end_a_node_cleanly(start_process, number) -> None:
+    for _ in range(2):
+        node = start_process("idle", [sys.executable, "-c", NODE])
+        node.wait_for_output("ready")
+        for _ in range(2000):
+            if "stopped" in node.output:
+                break
+            os.kill(node.pid, number)
+        assert node.wait(10) == 0
+        assert "stopped" in node.output
