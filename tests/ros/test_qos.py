@@ -32,7 +32,7 @@ def test_auto_is_reliable_only_when_every_publisher_is(ros_node, offered, expect
     publish(ros_node, *offered)
     profile = choose_image_qos(ros_node, "eye", "auto")
     assert profile.reliability == expected
-    assert profile.depth == 1
+    assert profile.depth > 1  # what a busy moment replaces is counted by the node, not lost unseen
 
 
 def test_auto_follows_a_camera_that_goes_and_returns_with_another_quality(ros_node):

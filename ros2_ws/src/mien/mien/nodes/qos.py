@@ -1,10 +1,13 @@
-"""Quality of service of image subscriptions: newest frame only, and as reliable as the camera allows."""
+"""Quality of service of image subscriptions: as reliable as the camera allows."""
 
 from __future__ import annotations
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+DEPTH = 5
+"""Images that may wait in the middleware. More than one, so that those a busy moment replaces are replaced, and counted,
+in the node's inbox instead of vanishing unseen; the inbox itself holds one."""
 _BY_SETTING = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 
@@ -29,4 +32,4 @@ def choose_image_qos(node: Node, topic: str, setting: str, current: QoSProfile |
             reliability = _BY_SETTING["reliable" if reliable else "best_effort"]
         else:
             reliability = current.reliability if current else ReliabilityPolicy.BEST_EFFORT
-    return QoSProfile(depth=1, reliability=reliability)
+    return QoSProfile(depth=DEPTH, reliability=reliability)
