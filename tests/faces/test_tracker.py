@@ -93,6 +93,15 @@ def test_a_walker_hidden_for_a_second_is_known_on_the_other_side() -> None:
     assert ids(tracks) == ["face0"]
 
 
+def test_a_face_that_moved_and_stopped_while_hidden_is_known_where_it_was_last_seen() -> None:
+    tracker = new_tracker()
+    for i in range(8):
+        tracker.update([face(100 + 40 * i)], i / 10)
+    for i in range(8, 17):
+        tracker.update([], i / 10)
+    assert ids(tracker.update([face(100 + 40 * 7)], 1.7)) == ["face0"]
+
+
 @pytest.mark.parametrize("somebody_else", [face(600), face(200, 500), face(200, size=30)])
 def test_a_face_elsewhere_or_of_another_size_is_somebody_else(somebody_else: Detection) -> None:
     tracker = new_tracker()
@@ -132,13 +141,21 @@ def test_faces_that_all_move_at_once_as_when_the_head_turns_are_not_mixed_up() -
     }
 
 
+def test_who_follows_another_does_not_get_his_id_where_he_just_was() -> None:
+    tracker = new_tracker()
+    for i in range(8):
+        tracker.update([face(200 + 100 * i), face(100 + 100 * i, score=0.8)], i / 10)
+    tracks = tracker.update([face(900, score=0.8)], 0.8)
+    assert [track.id for track in tracks if not track.predicted] == ["face1"]
+
+
 def test_who_walks_by_does_not_take_the_id_of_a_hidden_face() -> None:
     tracker = new_tracker()
     for i in range(5):
         tracker.update([face(400), face(100, score=0.8)], i / 10)
     for i in range(5, 14):  # the first one is hidden, the second one walks through its place
         tracks = tracker.update([face(100 + 60 * (i - 4))], i / 10)
-    assert ids(tracks) == ["face1"]
+        assert [track.id for track in tracks if not track.predicted] == ["face1"]
     assert set(ids(tracker.update([face(700), face(400)], 1.4))) == {"face0", "face1"}
 
 
@@ -149,7 +166,8 @@ def test_a_clock_that_jumps_back_keeps_the_faces_and_still_times_out() -> None:
     tracker = new_tracker(timeout_s=1.0)
     for i in range(5):
         tracker.update([face(200)], 1000 + i / 10)
-    assert ids(tracker.update([face(205)], 3.0)) == ["face0"]
+    (track,) = tracker.update([face(205)], 3.0)
+    assert (track.id, track.last_seen_s, track.first_seen_s) == ("face0", 3.0, pytest.approx(2.6))
     assert ids(tracker.predict(2.9)) == ["face0"]
     tracker.update([], 3.1)
     assert ids(tracker.update([face(205)], 5.0)) == ["face1"]
