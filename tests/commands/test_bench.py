@@ -186,7 +186,7 @@ def test_goals_missed_and_met_are_told_apart() -> None:
         times = Times(ms, ms, 1.5 * ms)
         found = goals(
             BesideDetector(10, times, times, ratio),
-            [OverDds(Case(1, 640, 480, 1), 10, 0, 1.0, times, times, more_than_in_process_ms=ms)],
+            [OverDds(Case(1, 640, 480, 1), 10, 0, 1.0, times, times, times, more_ms=ms)],
             [Law(640, 480, 1, ms, ms / 6, 0.0)],
             [NewFaces(30, 30 * ms, 35 * ms)],
             recall,

@@ -28,10 +28,15 @@ _STOP_TIMEOUT_S = 15.0
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the camera process shall do: publish so many frames of each case on `image_raw` of its namespace."""
+    """What the camera process shall do: publish so many frames of each case on `image_raw` of its namespace.
+
+    The bundle (a path) and the backend are those of the node, for the same frames in-process.
+    """
 
     cases: list[Case]
     frames: int
+    bundle: str
+    backend: BackendOptions
 
 
 def large_image_profile() -> Path | None:
@@ -65,7 +70,8 @@ def measure_over_dds(
     namespace = f"/mien_bench_{os.getpid()}"
     results: list[OverDds] = []
     for interval in sorted({case.detection_interval_frames for case in cases}):
-        request = Request([case for case in cases if case.detection_interval_frames == interval], frames)
+        of_interval = [case for case in cases if case.detection_interval_frames == interval]
+        request = Request(of_interval, frames, str(bundle), backend)
         parameters = {
             "detection_interval_frames": interval,
             "bundle": str(bundle),

@@ -59,7 +59,8 @@ class OverDds(msgspec.Struct, frozen=True):
         faces_found: mean number of faces per answer.
         round_trip_ms: from before `publish` of the image to the callback with its emotions.
         node_ms: of that, from the image's arrival in the node to the publishing of the emotions.
-        more_than_in_process_ms: median round trip − median of the same case in-process.
+        in_process_ms: the pipeline in the camera's process on the same frames, each right after its answer.
+        more_ms: what DDS and the node add: difference of the medians.
     """
 
     case: Case
@@ -68,7 +69,8 @@ class OverDds(msgspec.Struct, frozen=True):
     faces_found: float
     round_trip_ms: Times
     node_ms: Times
-    more_than_in_process_ms: float | None = None
+    in_process_ms: Times
+    more_ms: float
 
 
 class Law(msgspec.Struct, frozen=True):

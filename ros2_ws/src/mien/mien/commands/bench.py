@@ -103,8 +103,6 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
             over_dds, memory["perception node"] = measure_over_dds(
                 cases, frames // 2, opened.path, backend, lambda: progress.advance(task, 2)
             )
-            medians_ms = {result.case: result.total_ms.median for result in in_process}
-            over_dds = [_compare(result, medians_ms[result.case]) for result in over_dds]
     laws = fit_law(in_process)
     return Report(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -124,11 +122,6 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
         memory=memory,
         goals=goals(beside, over_dds, laws, new_faces, recall, memory),
     )
-
-
-def _compare(result: OverDds, in_process_ms: float) -> OverDds:
-    more_ms = round(result.round_trip_ms.median - in_process_ms, 3)
-    return msgspec.structs.replace(result, more_than_in_process_ms=more_ms)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import rclpy
@@ -15,10 +16,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image as ImageMessage
 
+from mien.benchmark.in_process import warm_pipeline
 from mien.benchmark.over_dds import Request
 from mien.benchmark.results import Case, OverDds, summarise
 from mien.benchmark.scenes import RATE_HZ, FaceVideo, Scene
+from mien.bundle import open_bundle
+from mien.faces.detector import Image
 from mien.nodes.images import encode_image
+from mien.pipeline import Frame, Pipeline
 
 WARM_UP_FRAMES = 10
 START_TIMEOUT_S = 60.0
@@ -48,21 +53,32 @@ class BenchCamera:
             self._executor.spin_once(timeout_sec=0.05)
         return True
 
-    def measure(self, case: Case, frames: int, video: FaceVideo) -> OverDds:
-        """Publish one case, frame by frame."""
-        scene = Scene(video, case.faces, case.width, case.height)
-        for index in range(WARM_UP_FRAMES):
-            self._exchange(scene, index)
-        answers = [self._exchange(scene, WARM_UP_FRAMES + index) for index in range(frames)]
-        caught = [answer for answer in answers if answer is not None]
-        faces_found = sum(len(message.faces) for message, _ in caught) / len(caught)
+    def measure(self, case: Case, frames: int, scene: Scene, pipeline: Pipeline) -> OverDds:
+        """Publish one case, frame by frame, and give each frame to a pipeline of this process as well."""
+        round_trip_ms, node_ms, in_process_ms, faces_found = [], [], [], []
+        for index in range(WARM_UP_FRAMES + frames):
+            image = scene.frame(index)
+            answer = self._exchange(image)
+            started_s = time.perf_counter()
+            pipeline.process([Frame(image, str(case), index / RATE_HZ)])
+            computing_ms = (time.perf_counter() - started_s) * 1e3
+            if index < WARM_UP_FRAMES or answer is None:
+                continue
+            message, trip_ms = answer
+            round_trip_ms.append(trip_ms)
+            node_ms.append(message.latency_ms)
+            in_process_ms.append(computing_ms)
+            faces_found.append(len(message.faces))
+        trip, here = summarise(round_trip_ms), summarise(in_process_ms)
         return OverDds(
-            case,
-            len(caught),
-            frames - len(caught),
-            round(faces_found, 3),
-            summarise([ms for _, ms in caught]),
-            summarise([message.latency_ms for message, _ in caught]),
+            case=case,
+            frames=len(round_trip_ms),
+            frames_lost=frames - len(round_trip_ms),
+            faces_found=round(sum(faces_found) / len(faces_found), 3),
+            round_trip_ms=trip,
+            node_ms=summarise(node_ms),
+            in_process_ms=here,
+            more_ms=round(trip.median - here.median, 3),
         )
 
     def close(self) -> None:
@@ -70,9 +86,8 @@ class BenchCamera:
         self._executor.shutdown()
         self._node.destroy_node()
 
-    def _exchange(self, scene: Scene, index: int) -> tuple[FaceAffectArray, float] | None:
+    def _exchange(self, image: Image) -> tuple[FaceAffectArray, float] | None:
         """Publish a frame when it is due; returns its emotions and the round trip in ms, None when none came."""
-        image = scene.frame(index)
         while (rest_s := self._next_s - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=rest_s)
         self._next_s = time.monotonic() + 1 / RATE_HZ
@@ -102,8 +117,12 @@ def main() -> None:
     if not camera.wait_for_node():
         sys.exit(f"No perception node subscribed within {START_TIMEOUT_S:g} s")
     video = FaceVideo()
+    bundle = open_bundle(Path(request.bundle))
     for case in request.cases:
-        print(msgspec.json.encode(camera.measure(case, request.frames, video)).decode(), flush=True)
+        scene = Scene(video, case.faces, case.width, case.height)
+        pipeline = warm_pipeline(bundle, request.backend, case.detection_interval_frames)
+        print(msgspec.json.encode(camera.measure(case, request.frames, scene, pipeline)).decode(), flush=True)
+        pipeline.close()
     camera.close()
     rclpy.try_shutdown()
 
