@@ -227,6 +227,8 @@ def show_results(out: Path) -> None:
         summary = msgspec.json.decode((out / "summary.json").read_bytes())
     except OSError:
         return
+    if summary["frames_recorded"] == 0:
+        return
     dropped = sum((summary["frames_dropped"] or {}).values())
     latency = summary["latency_ms"].get("median", "?")
     print(

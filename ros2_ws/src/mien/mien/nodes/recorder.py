@@ -91,6 +91,7 @@ class Recorder(Node):
     def stop(self) -> None:
         """Finish the recording."""
         self._take_what_has_arrived()
+        self._state.warning = ""  # of a camera that has ended
         if self._display is not None:
             self._display.close()
         self._session.close()

@@ -23,7 +23,7 @@ _TIME_BASE = Fraction(1, 90_000)
 # VP9 is in every browser, free, and quick in this mode: 4 ms a frame at 640×360 on one core. OpenCV's own writer offers
 # VP9 at ten times that, or MPEG-4, which browsers do not play.
 _CODEC = "libvpx-vp9"
-_OPTIONS = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "34", "b": "0", "g": "120"}
+_OPTIONS = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "crf": "34", "b": "0", "g": "120"}
 
 
 @dataclass(frozen=True)
