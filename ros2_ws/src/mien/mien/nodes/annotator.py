@@ -27,10 +27,10 @@ class Annotator:
         self._thread = threading.Thread(target=self._work, name="annotator")
         self._thread.start()
 
-    def offer(self, header: Header, image: Image, faces: Sequence[FaceAffect]) -> None:
+    def offer(self, camera: str, header: Header, image: Image, faces: Sequence[FaceAffect]) -> None:
         """Hand over a result; costs nothing when nobody subscribes."""
         if self._publisher.get_subscription_count() > 0:
-            self._inbox.put(Arrival(header.frame_id, (header, image, faces)))
+            self._inbox.put(Arrival(camera, (header, image, faces)))
 
     def close(self) -> None:
         """Stop the thread and remove the topic."""
@@ -40,7 +40,12 @@ class Annotator:
 
     def _work(self) -> None:
         while arrivals := self._inbox.take():
-            for arrival in arrivals:
-                header, image, faces = arrival.message
-                drawn = draw(image, faces, self._labels)
-                self._publisher.publish(encode_image(drawn, header.stamp, header.frame_id))
+            for arrival in arrivals.values():
+                try:
+                    self._draw(*arrival.message)
+                except Exception as error:  # noqa: BLE001  a picture that cannot be drawn must not end the thread
+                    self._node.get_logger().error(f"Cannot draw: {error}", throttle_duration_sec=5.0)
+
+    def _draw(self, header: Header, image: Image, faces: Sequence[FaceAffect]) -> None:
+        drawn = draw(image, faces, self._labels)
+        self._publisher.publish(encode_image(drawn, header.stamp, header.frame_id))

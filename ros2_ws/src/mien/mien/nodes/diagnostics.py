@@ -1,4 +1,4 @@
-"""/diagnostics of the perception node: what it runs, what became of the images, and what to do when something is off."""
+"""/diagnostics of the perception node: what it runs, what became of the images, and what to do about trouble."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from mien.nodes.statistics import CameraStatistics, Statistics, seconds_since
+from mien.nodes.statistics import HARMLESS, CameraStatistics, Statistics, seconds_since
 
 MISSING_SHARE_WARNING = 0.05
+BAD_IMAGE_WARNING_S = 10.0
+"""How long a bad image or stamp is warned of; the counts stay."""
 LARGE_IMAGE_ADVICE = (
     "large images are lost on the way: raise the camera driver's shared-memory segment with the DDS profile "
     "fastdds_large_images.xml of mien_bringup (FASTDDS_DEFAULT_PROFILES_FILE in the driver's and in this process)"
@@ -33,7 +35,7 @@ def diagnostics(
         node: fully qualified name of the node.
         stamp: now.
         statistics: counts and times so far.
-        publishers: how many publishers each camera topic has.
+        publishers: how many publishers each subscribed camera topic has.
         camera_timeout_s: a camera silent for longer is reported.
         model: facts about bundle and runtime, empty while nothing is loaded.
         problem: why nothing is loaded or processing fails; None when all is well.
@@ -44,10 +46,7 @@ def diagnostics(
     message.status = [
         _frames(node, cameras, statistics.times_ms()),
         _status(f"{node}: model", *_model_level(model, problem), model),
-        *(
-            _camera(node, name, one, publishers.get(name, 0), camera_timeout_s)
-            for name, one in cameras.items()
-        ),
+        *(_camera(node, name, one, publishers.get(name), camera_timeout_s) for name, one in cameras.items()),
     ]
     return message
 
@@ -65,8 +64,8 @@ def _frames(
     for name, (median, p99) in times_ms.items():
         values[f"{name}_ms.median"] = f"{median:.2f}"
         values[f"{name}_ms.p99"] = f"{p99:.2f}"
-    bad = {reason: count for reason, count in dropped.items() if reason not in ("superseded", "stopped")}
-    if bad:
+    bad = {reason: count for reason, count in dropped.items() if reason not in HARMLESS}
+    if bad and any(_is_bad(one) for one in cameras.values()):
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(bad.items()))
         return _status(f"{node}: frames", DiagnosticStatus.WARN, f"unusable images: {reasons}", values)
     return _status(f"{node}: frames", DiagnosticStatus.OK, "ok", values)
@@ -78,19 +77,25 @@ def _model_level(model: Mapping[str, str], problem: str | None) -> tuple[bytes, 
     return (DiagnosticStatus.OK, "ok") if model else (DiagnosticStatus.STALE, "not configured")
 
 
-def _camera(node: str, name: str, one: CameraStatistics, publishers: int, timeout_s: float) -> DiagnosticStatus:
+def _is_bad(one: CameraStatistics) -> bool:
+    return seconds_since(one.last_bad_s) < BAD_IMAGE_WARNING_S
+
+
+def _camera(node: str, name: str, one: CameraStatistics, publishers: int | None, timeout_s: float) -> DiagnosticStatus:
     silent_s = seconds_since(one.last_arrival_s)
     level, text = DiagnosticStatus.OK, "ok"
-    if publishers == 0:
+    if publishers is None:
+        level, text = DiagnosticStatus.STALE, "not subscribed: the node is not active"
+    elif publishers == 0:
         level, text = DiagnosticStatus.WARN, f"nobody publishes {name}: check the topic name and start the camera"
     elif silent_s > timeout_s:
         since = "no image yet" if np.isinf(silent_s) else f"no image for {silent_s:.1f} s"
         level, text = DiagnosticStatus.WARN, f"{since}: is the camera running, does image_qos fit its publisher?"
-    elif one.missing_share > MISSING_SHARE_WARNING:
-        level, text = DiagnosticStatus.WARN, f"{one.missing_share:.0%} of the frames are missing: {LARGE_IMAGE_ADVICE}"
     elif publishers > 1:
         level, text = DiagnosticStatus.WARN, f"{publishers} publishers on {name}: their images are mixed"
-    elif one.stamps_backwards:
+    elif one.missing_share > MISSING_SHARE_WARNING:
+        level, text = DiagnosticStatus.WARN, f"{one.missing_share:.0%} of the frames are missing: {LARGE_IMAGE_ADVICE}"
+    elif one.stamps_backwards and _is_bad(one):
         level, text = DiagnosticStatus.WARN, f"stamps went backwards {one.stamps_backwards} times"
     values = {
         "frames_in": one.frames_in,
@@ -100,7 +105,7 @@ def _camera(node: str, name: str, one: CameraStatistics, publishers: int, timeou
         "silent_s": f"{silent_s:.1f}",
         "missing_share": f"{one.missing_share:.3f}",
         "stamps_backwards": one.stamps_backwards,
-        "publishers": publishers,
+        "publishers": publishers or 0,
     }
     return _status(f"{node}: camera {name}", level, text, values)
 

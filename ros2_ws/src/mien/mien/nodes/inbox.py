@@ -37,21 +37,21 @@ class Inbox:
             self._changed.notify()
             return replaced
 
-    def take(self) -> list[Arrival]:
-        """Wait for images and take those of all cameras; empty once the inbox is closed."""
+    def take(self) -> dict[str, Arrival]:
+        """Wait for images and take those of all cameras, by camera; empty once the inbox is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._slots or self._closed)
             if self._closed:
-                return []
-            arrivals = list(self._slots.values())
-            self._slots.clear()
-            return arrivals
+                return {}
+            return self._empty()
 
-    def close(self) -> list[Arrival]:
-        """Let `take` return, and hand back the images that nobody took."""
+    def close(self) -> dict[str, Arrival]:
+        """Let `take` return, and hand back the images that nobody took, by camera."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            rest = list(self._slots.values())
-            self._slots.clear()
-            return rest
+            return self._empty()
+
+    def _empty(self) -> dict[str, Arrival]:
+        arrivals, self._slots = self._slots, {}
+        return arrivals

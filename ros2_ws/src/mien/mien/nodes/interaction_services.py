@@ -31,6 +31,7 @@ class InteractionServices:
         self._lock = threading.Lock()
         self._interactions = Interactions(labels, SatisfactionParameters())
         self._newest: tuple[Header, float, float] | None = None  # header, its stamp, when it was observed
+        self._headers: dict[str, Header] = {}  # of the newest image of each face
         self._services = [
             node.create_service(BeginInteraction, "begin_interaction", self._begin),
             node.create_service(EndInteraction, "end_interaction", self._end),
@@ -42,9 +43,8 @@ class InteractionServices:
         with self._lock:
             self._newest = (header, stamp_s, time.monotonic())
             for face in faces:
-                self._interactions.observe(
-                    face.face_id, "", stamp_s, face.probabilities, face.valence, face.confidence
-                )
+                self._headers[face.face_id] = header
+                self._interactions.observe(face.face_id, "", stamp_s, face.probabilities, face.valence, face.confidence)
 
     def set_rate(self, rate_hz: float) -> None:
         """Change how often satisfaction is published, Hz."""
@@ -65,13 +65,16 @@ class InteractionServices:
 
     def _publish(self) -> None:
         with self._lock:
-            if self._newest is None:
-                return
-            header, states = self._newest[0], self._interactions.states(self._now_s())
-        for state in states:
-            self._publisher.publish(satisfaction(header, state))
+            people = self._interactions.states(self._now_s())
+            faces = {person.face_id for person in people}
+            self._headers = {face_id: header for face_id, header in self._headers.items() if face_id in faces}
+            messages = [satisfaction(self._headers[person.face_id], person) for person in people]
+        for message in messages:
+            self._publisher.publish(message)
 
-    def _begin(self, request: BeginInteraction.Request, response: BeginInteraction.Response) -> BeginInteraction.Response:
+    def _begin(
+        self, request: BeginInteraction.Request, response: BeginInteraction.Response
+    ) -> BeginInteraction.Response:
         with self._lock:
             try:
                 response.interaction_id = self._interactions.begin(request.subject, request.person_ids, self._now_s())
@@ -87,9 +90,11 @@ class InteractionServices:
             except MienError as error:
                 response.message = str(error)
                 return response
-            header = Header() if self._newest is None else self._newest[0]
+            newest = Header() if self._newest is None else self._newest[0]
+            response.summaries = [
+                satisfaction(self._headers.get(person.face_id, newest), person) for person in summary.people
+            ]
         response.success = True
         response.subject = summary.subject
         response.duration_s = summary.duration_s
-        response.summaries = [satisfaction(header, person) for person in summary.people]
         return response

@@ -22,6 +22,8 @@ from mien_msgs.msg import Satisfaction as SatisfactionMessage
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
@@ -106,7 +108,8 @@ class Perception(LifecycleNode):
         self._humans: HumansPublisher | None = None
         self._worker: threading.Thread | None = None
         self._inbox = Inbox()
-        self._subscriptions_by_topic: dict[str, Any] = {}
+        self._topics: dict[str, str] = {}  # resolved name, which is the camera's, to the name in image_topics
+        self._images: dict[str, Subscription] = {}
         # Ids carry a token of this run, so that none is used again after a restart. REP-155: they start with a letter.
         token = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
         numbers = count(1)
@@ -116,11 +119,11 @@ class Perception(LifecycleNode):
 
     def start(self) -> None:
         """Configure and activate, unless a lifecycle manager does."""
-        if self._values["autostart"] and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        if self._values["autostart"] and self.executor is not None:
+            self.executor.create_task(self._configure_and_activate)
 
     def stop(self) -> None:
-        """Stop working and publish the last counts."""
+        """Stop working, publish the last counts and free everything; called while nothing else of the node runs."""
         self._stop_work()
         self._publish_diagnostics()
         self._free()
@@ -129,39 +132,19 @@ class Perception(LifecycleNode):
         """Load the bundle, warm up, and make the publishers."""
         del state
         try:
-            self._bundle = open_bundle(Path(self._values["bundle"] or default_bundle()))
-            self._bundle.verify()
-            self._pipeline = Pipeline(self._bundle, self._settings(), self._new_id)
-            self._pipeline.warm_up()
-        except (MienError, OSError) as error:
-            self._problem = str(error)
-            self.get_logger().error(f"Cannot configure: {error}")
-            self._publish_diagnostics()
+            self._configure()
+        except Exception as error:  # noqa: BLE001  whatever a model does, another one can still be tried
             self._free()
-            return TransitionCallbackReturn.FAILURE
-        self._problem = None
-        self._emotions = self.create_publisher(FaceAffectArray, "emotions", 10)
-        self._satisfaction = self.create_publisher(SatisfactionMessage, "satisfaction", 10)
-        self._annotator = Annotator(self, self._bundle.manifest.labels)
-        self._interactions = InteractionServices(
-            self, self._bundle.manifest.labels, self._satisfaction, self._values["satisfaction_rate_hz"]
-        )
-        self._configured = True
-        self.get_logger().info(f"Bundle {self._bundle.manifest.name} ({self._bundle.sha256[:12]}) is ready")
+            return self._failed("configure", error)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and work."""
-        if self._values["rep155"]:
-            try:
-                self._humans = HumansPublisher(self)
-            except MienError as error:
-                self.get_logger().info(f"No REP-155 topics: {error}")
-        self._inbox = Inbox()
-        self._worker = threading.Thread(target=self._work, name="perception")
-        self._worker.start()
-        for topic in self._values["image_topics"]:
-            self._subscribe(topic)
+        try:
+            self._activate()
+        except Exception as error:  # noqa: BLE001  rclpy would hide it
+            self._stop_work()
+            return self._failed("activate", error)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -181,6 +164,61 @@ class Perception(LifecycleNode):
         del state
         self.stop()
         return TransitionCallbackReturn.SUCCESS
+
+    def _configure_and_activate(self) -> None:
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def _configure(self) -> None:
+        self._topics = self._resolve_topics()
+        self._statistics = Statistics()
+        self._bundle = open_bundle(Path(self._values["bundle"] or default_bundle()))
+        self._bundle.verify()
+        self._pipeline = Pipeline(self._bundle, self._settings(), self._new_id)
+        self._pipeline.warm_up()
+        manifest = self._bundle.manifest
+        self._emotions = self.create_lifecycle_publisher(FaceAffectArray, "emotions", 10)
+        self._satisfaction = self.create_lifecycle_publisher(SatisfactionMessage, "satisfaction", 10)
+        self._annotator = Annotator(self, manifest.labels)
+        self._interactions = InteractionServices(
+            self, manifest.labels, self._satisfaction, self._values["satisfaction_rate_hz"]
+        )
+        self._configured = True
+        self._problem = None
+        self.get_logger().info(f"Bundle {manifest.name} ({self._bundle.sha256[:12]}) is ready")
+
+    def _resolve_topics(self) -> dict[str, str]:
+        topics = self._values["image_topics"]
+        remedy = "Give the names of the cameras' image topics, such as ['image_raw']"
+        if not topics:
+            raise MienError("Parameter image_topics is empty", remedy)
+        resolved = {}
+        for topic in topics:
+            try:
+                resolved[self.resolve_topic_name(topic)] = topic
+            except (RuntimeError, ValueError) as error:
+                raise MienError(f"Parameter image_topics: {topic!r} is not the name of a topic", remedy) from error
+        return resolved
+
+    def _activate(self) -> None:
+        if self._values["rep155"]:
+            try:
+                self._humans = HumansPublisher(self)
+            except MienError as error:
+                self.get_logger().info(f"No REP-155 topics: {error}")
+        self._inbox = Inbox()
+        self._worker = threading.Thread(target=self._work, name="perception")
+        self._worker.start()
+        for camera in self._topics:
+            self._statistics.add_camera(camera)
+            self._subscribe(camera, choose_image_qos(self, camera, self._values["image_qos"]))
+
+    def _failed(self, what: str, error: Exception) -> TransitionCallbackReturn:
+        known = isinstance(error, (MienError, OSError))
+        self._problem = str(error) if known else f"{type(error).__name__}: {error}"
+        self.get_logger().error(f"Cannot {what}: {self._problem}")
+        self._publish_diagnostics()
+        return TransitionCallbackReturn.FAILURE
 
     def _settings(self) -> PipelineSettings:
         values = self._values
@@ -208,13 +246,10 @@ class Perception(LifecycleNode):
             self._interactions.set_rate(self._values["satisfaction_rate_hz"])
         return SetParametersResult(successful=True)
 
-    def _subscribe(self, topic: str) -> None:
-        camera = self.resolve_topic_name(topic)
-        self._statistics.add_camera(camera)
-        kind = CompressedImage if topic.endswith("/compressed") else ImageMessage
-        qos = choose_image_qos(self, camera, self._values["image_qos"])
-        self._subscriptions_by_topic[topic] = self.create_subscription(
-            kind, topic, lambda message: self._receive(camera, message), qos
+    def _subscribe(self, camera: str, qos: QoSProfile) -> None:
+        kind = CompressedImage if camera.endswith("/compressed") else ImageMessage
+        self._images[camera] = self.create_subscription(
+            kind, self._topics[camera], lambda message: self._receive(camera, message), qos
         )
 
     def _receive(self, camera: str, message: Any) -> None:
@@ -228,25 +263,34 @@ class Perception(LifecycleNode):
             try:
                 self._read(arrivals)
             except Exception as error:  # noqa: BLE001  a failing engine must not end the node
+                for camera in arrivals:
+                    self._statistics.dropped(camera, "processing_failed")
                 self._problem = f"processing failed: {type(error).__name__}: {error}"
                 self.get_logger().error(self._problem, throttle_duration_sec=5.0)
 
-    def _read(self, arrivals: list[Arrival]) -> None:
-        """Decode, read and publish the newest image of each camera."""
+    def _read(self, arrivals: dict[str, Arrival]) -> None:
+        """Decode, read and publish the newest image of each camera; what has been counted leaves `arrivals`."""
         assert self._pipeline is not None  # noqa: S101  the worker runs only while configured
-        decoded = [(arrival, frame) for arrival in arrivals if (frame := self._decode(arrival)) is not None]
-        if not decoded:
+        frames = []
+        for camera, arrival in list(arrivals.items()):
+            frame = self._decode(arrival)
+            if frame is None:
+                del arrivals[camera]
+            else:
+                frames.append(frame)
+        if not frames:
             return
-        try:
-            results = self._pipeline.process([frame for _, frame in decoded])
-        except Exception:
-            for arrival, _ in decoded:
-                self._statistics.dropped(arrival.camera, "processing_failed")
-            raise
+        results = self._pipeline.process(frames)
         self._problem = None
         self._statistics.stages(self._pipeline.times.ms)
-        for (arrival, frame), faces in zip(decoded, results, strict=True):
-            self._publish(arrival, frame, faces)
+        for frame, faces in zip(frames, results, strict=True):
+            header = arrivals[frame.camera].message.header
+            self._publish(arrivals[frame.camera], frame, faces)
+            del arrivals[frame.camera]
+            self._interactions.observe(header, frame.stamp_s, faces)
+            self._annotator.offer(frame.camera, header, frame.image, faces)
+            if self._humans is not None:
+                self._humans.publish(header, frame.camera, frame.image, faces)
 
     def _decode(self, arrival: Arrival) -> Frame | None:
         message = arrival.message
@@ -261,27 +305,24 @@ class Perception(LifecycleNode):
     def _publish(self, arrival: Arrival, frame: Frame, faces: list[FaceAffect]) -> None:
         assert self._bundle is not None  # noqa: S101
         assert self._pipeline is not None  # noqa: S101
-        header = arrival.message.header
         height, width = frame.image.shape[:2]
         message = face_affect_array(
-            header, arrival.camera, (width, height), self._bundle, self._pipeline.part_names, faces
+            arrival.message.header, frame.camera, (width, height), self._bundle, self._pipeline.part_names, faces
         )
-        latency_ms = arrival.age_ms()
-        message.latency_ms = latency_ms
+        message.latency_ms = arrival.age_ms()
         self._emotions.publish(message)
-        self._statistics.processed(arrival.camera, latency_ms)
-        self._interactions.observe(header, frame.stamp_s, faces)
-        self._annotator.offer(header, frame.image, faces)
-        if self._humans is not None:
-            self._humans.publish(header, arrival.camera, frame.image, faces)
+        self._statistics.processed(frame.camera, message.latency_ms)
 
     def _look_after(self) -> None:
-        """Every second: diagnostics, and subscriptions that follow a changed publisher."""
-        for topic, subscription in list(self._subscriptions_by_topic.items()):
-            wanted = choose_image_qos(self, self.resolve_topic_name(topic), self._values["image_qos"])
-            if subscription.qos_profile.reliability != wanted.reliability:
-                self.destroy_subscription(self._subscriptions_by_topic.pop(topic))
-                self._subscribe(topic)
+        """Every second: diagnostics, subscriptions that follow a changed publisher, cameras that have gone silent."""
+        for camera, subscription in list(self._images.items()):
+            current = subscription.qos_profile
+            wanted = choose_image_qos(self, camera, self._values["image_qos"], current)
+            if wanted.reliability != current.reliability:
+                self.destroy_subscription(self._images.pop(camera))
+                self._subscribe(camera, wanted)
+        if self._humans is not None:
+            self._humans.forget_silent(self._values["camera_timeout_s"])
         self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
@@ -295,14 +336,12 @@ class Perception(LifecycleNode):
                 "detector": self._values["detector"],
                 "labels": ", ".join(manifest.labels),
             }
-        cameras = [self.resolve_topic_name(topic) for topic in self._values["image_topics"]]
-        publishers = {camera: self.count_publishers(camera) for camera in cameras}
         self._diagnostics.publish(
             diagnostics(
                 self.get_fully_qualified_name(),
                 self.get_clock().now().to_msg(),
                 self._statistics,
-                publishers,
+                {camera: self.count_publishers(camera) for camera in self._images},
                 self._values["camera_timeout_s"],
                 model,
                 self._problem,
@@ -310,10 +349,10 @@ class Perception(LifecycleNode):
         )
 
     def _stop_work(self) -> None:
-        while self._subscriptions_by_topic:
-            self.destroy_subscription(self._subscriptions_by_topic.popitem()[1])
-        for arrival in self._inbox.close():
-            self._statistics.dropped(arrival.camera, "stopped")
+        while self._images:
+            self.destroy_subscription(self._images.popitem()[1])
+        for camera in self._inbox.close():
+            self._statistics.dropped(camera, "stopped")
         if self._worker is not None:
             self._worker.join()
             self._worker = None
@@ -326,8 +365,8 @@ class Perception(LifecycleNode):
             self._configured = False
             self._annotator.close()
             self._interactions.close()
-            self.destroy_publisher(self._emotions)
-            self.destroy_publisher(self._satisfaction)
+            self.destroy_lifecycle_publisher(self._emotions)
+            self.destroy_lifecycle_publisher(self._satisfaction)
         if self._pipeline is not None:
             self._pipeline.close()
         self._pipeline, self._bundle = None, None

@@ -7,12 +7,16 @@ and confidence. `emotions` keeps the difference.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 from rclpy.node import Node
+from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
 from mien.errors import MienError, require
@@ -33,36 +37,58 @@ EXPRESSIONS = {
 CROPPED_SIZE_PX = 128
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """The faces in a camera's newest image, and when it was published (monotonic clock)."""
+
+    header: Header
+    face_ids: set[str]
+    moment_s: float = field(default_factory=time.monotonic)
+
+
 class HumansPublisher:
     """Publishes /humans/faces/tracked and, per face, roi, expression, landmarks (68 points) and cropped.
 
-    Publishers of a face appear with it and go with it.
+    Publishers of a face appear with it and go with it. Methods may be called from any thread.
 
     Raises:
-        MienError: hri_msgs is not installed.
+        MienError: hri_msgs is not installed, or is another version.
     """
 
     def __init__(self, node: Node) -> None:
+        remedy = "Install it (apt install ros-$ROS_DISTRO-hri-msgs) or set rep155:=false"
         try:
             self._hri = require("hri_msgs.msg", "ros")
+            self._types = {
+                "roi": self._hri.NormalizedRegionOfInterest2D,
+                "expression": self._hri.Expression,
+                "landmarks": self._hri.FacialLandmarks,
+                "cropped": ImageMessage,
+            }
+            self._tracked = node.create_publisher(self._hri.IdsList, "/humans/faces/tracked", 1)
         except MienError as error:
-            raise MienError(
-                error.problem, "Install it (apt install ros-$ROS_DISTRO-hri-msgs) or set rep155:=false"
-            ) from error
+            raise MienError(error.problem, remedy) from error
+        except AttributeError as error:
+            raise MienError(f"This hri_msgs is not the one of REP-155 ({error})", remedy) from error
         self._node = node
-        self._tracked = node.create_publisher(self._hri.IdsList, "/humans/faces/tracked", 1)
+        self._lock = threading.Lock()
         self._faces: dict[str, dict[str, Any]] = {}
-        self._seen_by: dict[str, set[str]] = {}
+        self._seen_by: dict[str, _Seen] = {}
 
     def publish(self, header: Header, camera: str, image: Image, faces: Sequence[FaceAffect]) -> None:
         """Publish the faces of one image; the ids listed are those of all cameras' newest images."""
-        self._seen_by[camera] = {face.face_id for face in faces}
-        present = set().union(*self._seen_by.values())
-        for face_id in set(self._faces) - present:
-            self._remove(face_id)
-        for face in faces:
-            self._publish_face(header, image, face)
-        self._tracked.publish(self._hri.IdsList(header=header, ids=sorted(present)))
+        with self._lock:
+            self._seen_by[camera] = _Seen(header, {face.face_id for face in faces})
+            self._announce(header)
+            for face in faces:
+                self._publish_face(header, image, face)
+
+    def forget_silent(self, timeout_s: float) -> None:
+        """Let the faces of cameras go that have shown nothing for longer than `timeout_s` seconds."""
+        with self._lock:
+            earliest_s = time.monotonic() - timeout_s
+            for camera in [camera for camera, seen in self._seen_by.items() if seen.moment_s < earliest_s]:
+                self._announce(self._seen_by.pop(camera).header)
 
     def close(self) -> None:
         """Remove all publishers."""
@@ -70,23 +96,22 @@ class HumansPublisher:
             self._remove(face_id)
         self._node.destroy_publisher(self._tracked)
 
+    def _announce(self, header: Header) -> None:
+        """Say who is there, and remove the publishers of who is not."""
+        present: set[str] = set().union(*(seen.face_ids for seen in self._seen_by.values()))
+        for face_id in set(self._faces) - present:
+            self._remove(face_id)
+        self._tracked.publish(self._hri.IdsList(header=header, ids=sorted(present)))
+
     def _remove(self, face_id: str) -> None:
         for publisher in self._faces.pop(face_id).values():
             self._node.destroy_publisher(publisher)
 
     def _publishers(self, face_id: str) -> dict[str, Any]:
         if face_id not in self._faces:
-            from sensor_msgs.msg import Image as ImageMessage
-
-            types = {
-                "roi": self._hri.NormalizedRegionOfInterest2D,
-                "expression": self._hri.Expression,
-                "landmarks": self._hri.FacialLandmarks,
-                "cropped": ImageMessage,
-            }
             self._faces[face_id] = {
                 name: self._node.create_publisher(kind, f"/humans/faces/{face_id}/{name}", 1)
-                for name, kind in types.items()
+                for name, kind in self._types.items()
             }
         return self._faces[face_id]
 
@@ -125,8 +150,10 @@ class HumansPublisher:
         return message
 
 
-def _cropped(header: Header, image: Image, face: FaceAffect) -> Any:
-    box = face.box
-    left, top = int(box.x), int(box.y)
+def _cropped(header: Header, image: Image, face: FaceAffect) -> ImageMessage:
+    box, (height, width) = face.box, image.shape[:2]
+    # At least one pixel, also where the box only touches the image's edge.
+    left, top = min(int(box.x), width - 1), min(int(box.y), height - 1)
     cut = image[top : max(round(box.y + box.height), top + 1), left : max(round(box.x + box.width), left + 1)]
-    return encode_image(cv2.resize(cut, (CROPPED_SIZE_PX, CROPPED_SIZE_PX)), header.stamp, header.frame_id)
+    cropped = np.asarray(cv2.resize(cut, (CROPPED_SIZE_PX, CROPPED_SIZE_PX)), np.uint8)
+    return encode_image(cropped, header.stamp, header.frame_id)

@@ -5,22 +5,28 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 WINDOW_FRAMES = 300
 """Latencies and rates are of the newest frames only, so that they show what is so now."""
+HARMLESS = ("superseded", "stopped")
+"""Reasons to drop an image that say nothing against it."""
 
 
 @dataclass
 class CameraStatistics:
-    """What became of one camera's images. `frames_in` = `processed` + all of `dropped` + those under way."""
+    """What became of one camera's images. `frames_in` = `processed` + all of `dropped` + those under way.
+
+    `last_bad_s` is when the camera last sent something wrong: an unusable image, or a stamp before the previous one.
+    """
 
     frames_in: int = 0
     processed: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     stamps_backwards: int = 0
+    last_bad_s: float | None = None
     last_arrival_s: float | None = None
     last_stamp_s: float | None = None
     arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW_FRAMES))
@@ -71,13 +77,18 @@ class Statistics:
             if statistics.last_stamp_s is not None:
                 step_s = stamp_s - statistics.last_stamp_s
                 statistics.stamp_steps_s.append(step_s)
-                statistics.stamps_backwards += step_s < 0
+                if step_s < 0:
+                    statistics.stamps_backwards += 1
+                    statistics.last_bad_s = arrived_s
             statistics.last_stamp_s = stamp_s
 
     def dropped(self, camera: str, reason: str) -> None:
         """Count an image that will not be processed, and why."""
         with self._lock:
-            self._cameras[camera].dropped[reason] += 1
+            statistics = self._cameras[camera]
+            statistics.dropped[reason] += 1
+            if reason not in HARMLESS:
+                statistics.last_bad_s = time.monotonic()
 
     def processed(self, camera: str, latency_ms: float) -> None:
         """Count an image whose faces were published."""
@@ -95,15 +106,11 @@ class Statistics:
         """A copy of every camera's statistics."""
         with self._lock:
             return {
-                name: CameraStatistics(
-                    one.frames_in,
-                    one.processed,
-                    one.dropped.copy(),
-                    one.stamps_backwards,
-                    one.last_arrival_s,
-                    one.last_stamp_s,
-                    one.arrivals_s.copy(),
-                    one.stamp_steps_s.copy(),
+                name: replace(
+                    one,
+                    dropped=one.dropped.copy(),
+                    arrivals_s=one.arrivals_s.copy(),
+                    stamp_steps_s=one.stamp_steps_s.copy(),
                 )
                 for name, one in self._cameras.items()
             }
