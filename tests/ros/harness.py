@@ -167,13 +167,20 @@ class SpinningNode:
         self.node = Node(name, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, name=name)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._spin, name=name)
         self._thread.start()
+
+    def _spin(self) -> None:
+        while not self._closing.is_set():
+            self._executor.spin_once()
 
     def close(self) -> None:
         """Stop; any other order aborts the process or leaves threads behind."""
-        self._executor.shutdown()
+        self._closing.set()
+        self._executor.create_task(lambda: None)  # wakes it
         self._thread.join()
+        self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
 
