@@ -25,6 +25,8 @@ from tests.ros.harness import wait_for
 
 LABELS = ["anger", "happiness", "neutral"]
 CAMERA = "/image_raw"
+# With this profile nodes find each other at once.
+DDS = {"FASTDDS_DEFAULT_PROFILES_FILE": str(Path(__file__).parents[2] / "launch" / "fastdds_large_images.xml")}
 
 
 def stamp(index: int) -> Time:
@@ -150,7 +152,8 @@ def record(start_node, ros_node, tmp_path):
 
     def start(**parameters) -> Feeder:
         out = tmp_path / "out"
-        process = start_node("recorder", parameters={"out_dir": str(out), "source": "test.mp4", **parameters})
+        parameters = {"out_dir": str(out), "source": "test.mp4", **parameters}
+        process = start_node("recorder", parameters=parameters, environment=DDS)
         feeder = Feeder(ros_node, out, process)
         feeder.connect(FaceAffectArray, Satisfaction, DiagnosticArray)
         return feeder
