@@ -80,10 +80,18 @@ def test_every_canonical_label_has_its_own_colour() -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720)])
-def test_the_bar_grows_with_the_confidence(size) -> None:
+def test_the_bar_in_the_panel_above_the_box_is_as_long_as_the_confidence(size) -> None:
     box = Box(size[0] * 0.3, size[1] * 0.3, size[0] * 0.2, size[1] * 0.4)
-    marked = [has_colour(draw_all(grey(*size), [face(box, confidence=c)]), "happiness").sum() for c in (0.55, 0.75, 0.95)]
-    assert marked[0] < marked[1] < marked[2]
+
+    def length(confidence):
+        panel = slice(int(box.y - size[0] / 15), int(box.y - 4))
+        return (
+            has_colour(draw_all(grey(*size), [face(box, confidence=confidence)]), "happiness")[panel].sum(axis=1).max()
+        )
+
+    assert length(0.6) == pytest.approx(0.6 * length(1.0), rel=0.1)
+    assert length(0.8) == pytest.approx(0.8 * length(1.0), rel=0.1)
+    assert length(1.0) > size[0] / 20
 
 
 def test_the_dot_shows_valence_to_the_right_and_arousal_upwards() -> None:

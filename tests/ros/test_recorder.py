@@ -25,8 +25,7 @@ from tests.ros.harness import wait_for
 
 LABELS = ["anger", "happiness", "neutral"]
 CAMERA = "/image_raw"
-# With this profile nodes find each other at once.
-DDS = {"FASTDDS_DEFAULT_PROFILES_FILE": str(Path(__file__).parents[2] / "launch" / "fastdds_large_images.xml")}
+DDS_PROFILE = Path(__file__).parents[2] / "launch" / "fastdds_large_images.xml"
 
 
 def stamp(index: int) -> Time:
@@ -146,6 +145,11 @@ class Feeder:
         return (self.out / "report.html").read_text()
 
 
+@pytest.fixture(autouse=True)
+def nodes_find_each_other_at_once(monkeypatch) -> None:
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", str(DDS_PROFILE))
+
+
 @pytest.fixture
 def record(start_node, ros_node, tmp_path):
     """Start a recorder and connect to it."""
@@ -153,7 +157,7 @@ def record(start_node, ros_node, tmp_path):
     def start(**parameters) -> Feeder:
         out = tmp_path / "out"
         parameters = {"out_dir": str(out), "source": "test.mp4", **parameters}
-        process = start_node("recorder", parameters=parameters, environment=DDS)
+        process = start_node("recorder", parameters=parameters)
         feeder = Feeder(ros_node, out, process)
         feeder.connect(FaceAffectArray, Satisfaction, DiagnosticArray)
         return feeder
@@ -301,11 +305,11 @@ def test_a_killed_recorder_leaves_whole_lines(record) -> None:
 
 def test_no_picture_is_stored_unless_asked_for(record, ros_node) -> None:
     feeder = record()
-    assert ros_node.count_subscribers("/image_raw") == 0
     for index in range(5):
         feeder.send(picture_of(index))
         feeder.send(emotions(index, [face()]))
     feeder.wait_for_lines(5)
+    assert ros_node.count_subscribers("/image_raw") == 0
     feeder.finish()
     assert sorted(file.name for file in feeder.out.iterdir()) == [
         "emotions.jsonl", "report.html", "satisfaction.jsonl", "summary.json"

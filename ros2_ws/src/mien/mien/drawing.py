@@ -139,9 +139,9 @@ def _draw_panel(canvas: Image, panel: Box, face: FaceAffect, ranked: _Ranked, un
     below = panel.y + 31 * unit
     name_end = left + _text(canvas, name, left, below, 0.34 * unit, _FAINT)
     percent = f"{face.confidence:.0%}"
-    percent_start = right - _text_width(percent, 0.34 * unit)
-    _text(canvas, percent, percent_start, below, 0.34 * unit, _INK)
-    _draw_bar(canvas, name_end + 5 * unit, percent_start - 5 * unit, panel.y + 27 * unit, 6 * unit, ranked)
+    _text(canvas, percent, right - _text_width(percent, 0.34 * unit), below, 0.34 * unit, _INK)
+    bar_end = right - _text_width("100%", 0.34 * unit) - 5 * unit
+    _draw_bar(canvas, name_end + 5 * unit, bar_end, panel.y + 27 * unit, 6 * unit, ranked)
 
 
 def _draw_small_panel(canvas: Image, panel: Box, face: FaceAffect, ranked: _Ranked, unit: float) -> None:
