@@ -91,7 +91,7 @@ def test_the_bar_in_the_panel_above_the_box_is_as_long_as_the_confidence(size) -
 
     assert length(0.6) == pytest.approx(0.6 * length(1.0), rel=0.1)
     assert length(0.8) == pytest.approx(0.8 * length(1.0), rel=0.1)
-    assert length(1.0) > size[0] / 20
+    assert length(1.0) > size[0] / 25
 
 
 def test_the_dot_shows_valence_to_the_right_and_arousal_upwards() -> None:
