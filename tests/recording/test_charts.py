@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mien.recording.charts import BINS, Line, area_chart, binned, bridged, clock, line_chart, time_marks
+from mien.recording.charts import BINS, Line, Span, area_chart, binned, bridged, clock, line_chart, time_marks
 
+SPAN = Span(0.0, 100.0)
 times = st.lists(st.floats(0, 100), min_size=1, max_size=50)
 
 
 @given(times, st.floats(-1, 1))
 def test_binning_keeps_a_constant_and_fills_nothing_else(time_s, value) -> None:
-    bins = binned(time_s, np.full(len(time_s), value), 100.0)
+    bins = binned(time_s, np.full(len(time_s), value), SPAN)
     assert np.allclose(bins[~np.isnan(bins)], value)
     assert 1 <= (~np.isnan(bins)).sum() <= len(time_s)
     for moment in time_s:
@@ -25,7 +26,7 @@ def test_binning_keeps_a_constant_and_fills_nothing_else(time_s, value) -> None:
 
 
 def test_values_of_one_bin_are_averaged_and_unknown_ones_left_out() -> None:
-    bins = binned([0.0, 0.01, 0.02, 50.0], np.array([1.0, 3.0, np.nan, np.nan]), 100.0)
+    bins = binned([0.0, 0.01, 0.02, 50.0], np.array([1.0, 3.0, np.nan, np.nan]), SPAN)
     assert bins[0] == 2.0
     assert np.isnan(bins[1:]).all()
 
@@ -41,13 +42,21 @@ def test_bridges_leave_values_ends_and_long_gaps_alone(values, longest) -> None:
         assert np.isnan(result[gap.start() : gap.end()]).all() != inside
 
 
-@given(st.floats(0.01, 1e6))
-def test_time_marks_are_few_and_within_the_duration(duration_s) -> None:
-    marks = time_marks(duration_s)
-    assert marks[0] == 0
-    assert marks[-1] <= duration_s * (1 + 1e-6)
-    assert len(marks) <= 7
-    assert len(marks) >= 3 or duration_s < 0.2
+@given(st.one_of(st.just(0.0), st.floats(0, 1e5)), st.floats(0.3, 1e6))
+def test_time_marks_are_few_and_within_the_span(start_s, duration_s) -> None:
+    marks = time_marks(Span(start_s, duration_s))
+    assert 2 <= len(marks) <= 7
+    assert all(start_s - 0.001 <= mark <= (start_s + duration_s) * (1 + 1e-6) for mark in marks)
+    assert marks[0] == 0 or start_s > 0
+
+
+def test_a_span_shows_its_own_part_of_the_recording() -> None:
+    values = binned([50.0, 60.0, 70.0], np.array([1.0, 2.0, 3.0]), Span(50.0, 20.0))
+    assert values[0] == 1.0
+    assert values[-1] == 3.0
+    chart = line_chart("title", [Line("curve", "red", values)], -1, 1, Span(50.0, 20.0))
+    assert '<span style="left:0.0%">50 s</span>' in chart
+    assert '<span style="left:50.0%">1:00</span>' in chart
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,7 @@ def points(shape: str) -> list[tuple[float, float]]:
 def test_a_line_runs_from_low_at_the_bottom_to_high_at_the_top_and_breaks_where_nothing_is_known() -> None:
     values = np.linspace(-1, 1, BINS)
     values[100:120] = np.nan
-    chart = line_chart("title", [Line("curve", "red", values)], -1, 1, 10.0)
+    chart = line_chart("title", [Line("curve", "red", values)], -1, 1, SPAN)
     curves = re.findall("<polyline[^>]+>", chart)
     assert len(curves) == 2
     assert points(curves[0])[0][1] == pytest.approx(100, abs=0.1)
@@ -74,7 +83,7 @@ def test_a_line_runs_from_low_at_the_bottom_to_high_at_the_top_and_breaks_where_
 
 def test_areas_stack_up_to_the_top() -> None:
     lines = [Line("a", "red", np.full(BINS, 0.25)), Line("b", "blue", np.full(BINS, 0.75))]
-    chart = area_chart("title", lines, 10.0)
+    chart = area_chart("title", lines, SPAN)
     lower, upper = (points(shape) for shape in re.findall("<polygon[^>]+>", chart))
     assert {y for _, y in lower} == {75.0, 100.0}
     assert {y for _, y in upper} == {0.0, 75.0}
@@ -83,7 +92,7 @@ def test_areas_stack_up_to_the_top() -> None:
 def test_a_lone_value_is_still_seen_and_words_are_escaped() -> None:
     values = np.full(BINS, np.nan)
     values[7] = 0.5
-    chart = line_chart("<b>", [Line("<i>", "red", values), Line("b", "blue", values)], -1, 1, 10.0)
+    chart = line_chart("<b>", [Line("<i>", "red", values), Line("b", "blue", values)], -1, 1, SPAN)
     assert all(len(points(curve)) == 2 for curve in re.findall("<polyline[^>]+>", chart))
     assert "<b>" not in chart
     assert "&lt;i&gt;" in chart

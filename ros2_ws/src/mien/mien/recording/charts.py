@@ -20,6 +20,14 @@ _WIDTH, _HEIGHT = 1000.0, 100.0  # the SVG's own units; the page stretches them
 
 
 @dataclass(frozen=True)
+class Span:
+    """What a chart shows of the recording, seconds."""
+
+    start_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
 class Line:
     """One curve: its name in the legend, CSS colour and float64 (BINS,) values, NaN where there are none."""
 
@@ -28,11 +36,11 @@ class Line:
     values: Series
 
 
-def binned(time_s: Sequence[float], values: NDArray[np.floating], duration_s: float) -> Series:
-    """Means of values (N,) in BINS equal stretches of 0…duration_s, float64; NaN in stretches without values."""
-    times = np.asarray(time_s, np.float64)
+def binned(time_s: Sequence[float], values: NDArray[np.floating], span: Span) -> Series:
+    """Means of values (N,) in BINS equal stretches of the span, float64; NaN in stretches without values."""
+    times = np.asarray(time_s, np.float64) - span.start_s
     known = ~np.isnan(values)
-    bins = np.clip((times[known] / max(duration_s, 1e-9) * BINS).astype(int), 0, BINS - 1)
+    bins = np.clip((times[known] / max(span.duration_s, 1e-9) * BINS).astype(int), 0, BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
     sums = np.bincount(bins, np.asarray(values, np.float64)[known], minlength=BINS)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
@@ -51,7 +59,7 @@ def bridged(values: Series, longest_gap: int) -> Series:
     return filled
 
 
-def area_chart(title: str, lines: Sequence[Line], duration_s: float) -> str:
+def area_chart(title: str, lines: Sequence[Line], span: Span) -> str:
     """Shares that add up to 1, stacked from the bottom in the given order."""
     lower = np.zeros(len(lines[0].values))
     shapes = []
@@ -63,10 +71,10 @@ def area_chart(title: str, lines: Sequence[Line], duration_s: float) -> str:
             for start, stop in _stretches(upper)
         ]
         lower = upper
-    return _frame(title, lines, "".join(shapes), ("0 %", "50 %", "100 %"), duration_s)
+    return _frame(title, lines, "".join(shapes), ("0 %", "50 %", "100 %"), span)
 
 
-def line_chart(title: str, lines: Sequence[Line], low: float, high: float, duration_s: float) -> str:
+def line_chart(title: str, lines: Sequence[Line], low: float, high: float, span: Span) -> str:
     """Curves between two limits, with marks at the limits and in their middle."""
     shapes = [
         f'<polyline fill="none" stroke="{line.colour}" points="{_points(start, line.values[start:stop], low, high)}"/>'
@@ -74,14 +82,15 @@ def line_chart(title: str, lines: Sequence[Line], low: float, high: float, durat
         for start, stop in _stretches(line.values)
     ]
     marks = tuple(f"{value:+g}" if value else "0" for value in (low, (low + high) / 2, high))
-    return _frame(title, lines, "".join(shapes), marks, duration_s)
+    return _frame(title, lines, "".join(shapes), marks, span)
 
 
-def time_marks(duration_s: float) -> list[float]:
-    """Three to seven round moments, seconds, from 0 to the duration."""
+def time_marks(span: Span) -> list[float]:
+    """Two to seven round moments within the span, seconds."""
     steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
-    step = next((step for step in steps if duration_s / step <= 6), max(duration_s / 6, steps[-1]))
-    return [step * i for i in range(math.floor(duration_s / step + 1e-9) + 1)]
+    step = next((step for step in steps if span.duration_s / step <= 6), max(span.duration_s / 6, steps[-1]))
+    first, last = math.ceil(span.start_s / step - 1e-9), math.floor((span.start_s + span.duration_s) / step + 1e-9)
+    return [round(step * i, 3) for i in range(first, last + 1)]
 
 
 def clock(seconds: float) -> str:
@@ -101,13 +110,13 @@ def _legend(lines: Sequence[Line]) -> str:
     return f'<div class="legend">{"".join(items)}</div>'
 
 
-def _frame(title: str, lines: Sequence[Line], shapes: str, marks: Sequence[str], duration_s: float) -> str:
+def _frame(title: str, lines: Sequence[Line], shapes: str, marks: Sequence[str], span: Span) -> str:
     """The chart around the shapes: title, legend, grid, words at both axes."""
     grid = "".join(f'<path class="grid" d="M0 {y:g}H{_WIDTH:g}"/>' for y in (0, _HEIGHT / 2, _HEIGHT))
     words = "".join(f"<span>{html.escape(mark)}</span>" for mark in reversed(marks))
     times = "".join(
-        f'<span style="left:{moment / max(duration_s, 1e-9):.1%}">{clock(moment)}</span>'
-        for moment in time_marks(duration_s)
+        f'<span style="left:{(moment - span.start_s) / max(span.duration_s, 1e-9):.1%}">{clock(moment)}</span>'
+        for moment in time_marks(span)
     )
     return (
         f'<figure class="chart"><figcaption>{html.escape(title)}{_legend(lines)}</figcaption>'

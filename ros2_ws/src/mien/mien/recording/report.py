@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import cv2
 
 from mien.drawing import EXPRESSION_COLOURS
-from mien.recording.charts import Line, area_chart, binned, bridged, clock, line_chart
+from mien.recording.charts import Line, Span, area_chart, binned, bridged, clock, line_chart
 from mien.recording.reading import FaceSeries, Recording
 from mien.recording.summary import FaceSummary, SatisfactionSummary, Summary
 from mien.recording.video import Sample
@@ -17,6 +17,8 @@ from mien.recording.video import Sample
 REPORT_FILE = "report.html"
 MAXIMUM_CHARTED_FACES = 4
 MAXIMUM_ROWS = 20
+SHORT_SHARE = 0.2  # of a recording: faces seen for less are charted over their own time only
+_OTHER_COLOUR = "#999999"
 _JPEG_QUALITY = 80
 _BRIDGE_BINS = 6
 _VALENCE_COLOUR, _AROUSAL_COLOUR, _SATISFACTION_COLOUR = "#0f766e", "#c2410c", "#1d4ed8"
@@ -49,7 +51,7 @@ p{margin:4px 0}
  margin:-8px 0;white-space:nowrap;font-size:12px;color:var(--faint)}
 .chart .x{grid-column:2;position:relative;height:22px;font-size:12px;color:var(--faint)}
 .chart .x span{position:absolute;top:4px;transform:translateX(-50%);white-space:nowrap}
-.chart .x span:first-child{transform:none}
+.chart .x span[style="left:0.0%"]{transform:none}
 .chart .x span[style="left:100.0%"]{transform:translateX(-100%)}
 .legend{display:flex;flex-wrap:wrap;gap:2px 14px;font-weight:400;font-size:13px;color:var(--faint);margin-top:2px}
 .legend i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:5px}
@@ -85,10 +87,9 @@ def render_report(summary: Summary, recording: Recording, samples: Sequence[Samp
         has_video: whether annotated.mp4 stands beside the page.
     """
     charted = summary.faces[:MAXIMUM_CHARTED_FACES]
-    duration_s = recording.duration_s
     sections = [
         _pictures(samples, has_video),
-        *(_face(face, recording.faces[face.id], recording, duration_s) for face in charted),
+        *(_face(face, recording.faces[face.id], recording) for face in charted),
         _expressions(summary),
         _faces(summary.faces) if len(summary.faces) > 1 else "",
         _satisfaction(summary.satisfaction),
@@ -167,28 +168,31 @@ def _pictures(samples: Sequence[Sample], has_video: bool) -> str:
     return _section("The surest moment of each expression", f'<div class="pictures">{"".join(figures)}</div>{video}')
 
 
-def _face(face: FaceSummary, series: FaceSeries, recording: Recording, duration_s: float) -> str:
+def _face(face: FaceSummary, series: FaceSeries, recording: Recording) -> str:
     table = series.probability_table()
+    span = Span(0.0, recording.duration_s)
+    if face.last_s - face.first_s < SHORT_SHARE * span.duration_s:
+        span = Span(face.first_s, face.last_s - face.first_s)
 
     def curve(name: str, colour: str, times: Sequence[float], values: object) -> Line:
-        return Line(name, colour, bridged(binned(times, values, duration_s), _BRIDGE_BINS))  # type: ignore[arg-type]
+        return Line(name, colour, bridged(binned(times, values, span), _BRIDGE_BINS))  # type: ignore[arg-type]
 
     areas = [
-        curve(label, EXPRESSION_COLOURS.get(label, "#999999"), series.time_s, table[:, i])
+        curve(label, EXPRESSION_COLOURS.get(label, _OTHER_COLOUR), series.time_s, table[:, i])
         for i, label in enumerate(series.labels)
     ]
-    charts = [area_chart("Expression probabilities", areas, duration_s)]
+    charts = [area_chart("Expression probabilities", areas, span)]
     if face.mean_valence is not None:
         affect = [
             curve("valence", _VALENCE_COLOUR, series.time_s, memoryview(series.valence)),
             curve("arousal", _AROUSAL_COLOUR, series.time_s, memoryview(series.arousal)),
         ]
-        charts.append(line_chart("Valence and arousal", affect, -1.0, 1.0, duration_s))
+        charts.append(line_chart("Valence and arousal", affect, -1.0, 1.0, span))
     for (who, subject), satisfaction in recording.satisfaction.items():
         if who == face.id:
             score = curve("score", _SATISFACTION_COLOUR, satisfaction.time_s, memoryview(satisfaction.score))
             about = f"Satisfaction with {subject}" if subject else "Satisfaction"
-            charts.append(line_chart(about, [score], -1.0, 1.0, duration_s))
+            charts.append(line_chart(about, [score], -1.0, 1.0, span))
     return _section(f"Face {face.id}, seen for {clock(round(face.seconds, 1))}", "".join(charts))
 
 
@@ -200,7 +204,7 @@ def _expressions(summary: Summary) -> str:
             f"{seconds:.1f} s",
             f"{seconds / total:.0%}",
             f'<span class="bar" style="width:{seconds / total:.1%};'
-            f'background:{EXPRESSION_COLOURS.get(label, "#999999")}"></span>',
+            f'background:{EXPRESSION_COLOURS.get(label, _OTHER_COLOUR)}"></span>',
         )
         for label, seconds in summary.expression_seconds.items()
         if seconds > 0

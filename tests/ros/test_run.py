@@ -17,7 +17,7 @@ import pytest
 from mien.models.fetch import fetch
 from tests.ros.harness import wait_for
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FRAMES, RATE_HZ = 36, 24
 
 
