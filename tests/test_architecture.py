@@ -30,6 +30,7 @@ MODULE_OF_EXTRA = {
     "ros": "rclpy",
     "ros-tools": "rosbags",
     "dev": "hypothesis",
+    "data": "webdataset",
     "trainer": "torch",
     "export": "onnx",
     "tensorrt": "tensorrt",

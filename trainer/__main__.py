@@ -14,9 +14,11 @@ from rich.table import Table
 from mien.bundle import open_bundle
 from mien.errors import MienError
 from mien.models.default_bundle import default_bundle
+from trainer.data.commands import app as data
 from trainer.evaluate.evaluation import FaceEvaluation, evaluate_on_faces
 
 app = cyclopts.App(name="mien-train", help="Train and measure models for mien.")
+app.command(data)
 
 
 @app.command
@@ -57,11 +59,13 @@ def _show(result: FaceEvaluation) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what a user can mend is said in one line, without a traceback."""
     try:
         app()
     except MienError as error:
         sys.exit(f"mien-train: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The published data sets in their official layouts, one file each."""

@@ -1,0 +1,291 @@
+"""Large data sets as WebDataset shards: tar files that are read from beginning to end, shuffled, in little memory.
+
+    index.json                                   what there is, and whether it is all there
+    train-000000.tar, train-000001.tar …         records in random order: 00000017.json (labels), 00000017.jpg (picture)
+
+Records are shuffled when they are written, across the whole split; shards and the records of a few shards at a time are
+shuffled anew in each pass. That order follows from seed and epoch, so a stream can go on from any position.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError, require
+from mien.faces.detector import Box
+from trainer.data.output import sole_writer, whole_file
+from trainer.data.pictures import PictureBytes
+from trainer.data.sample import Dataset, Sample
+
+RECORDS_PER_SHARD = 1000
+_AGAIN = "Give the command `mien-train data shards` again: it goes on where it stopped"
+
+
+class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record's labels, as `Sample` has them."""
+
+    person: str | None = None
+    expression: str | None = None
+    category: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    landmarks: list[tuple[float, float]] | None = None
+    sequence: str | None = None
+    frame: int | None = None
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """One tar file."""
+
+    file: str
+    split: str
+    records: int
+
+
+class ShardIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder of shards holds.
+
+    Attributes:
+        dataset: its name.
+        seed: of the order in which the records were written.
+        records_per_shard: of all shards but the last of a split.
+        splits: number of records of each split, once all are written.
+        shards: those that are there.
+    """
+
+    format: Literal["mien-shards"] = "mien-shards"
+    version: Literal[1] = 1
+    dataset: str
+    seed: int
+    records_per_shard: int
+    splits: dict[str, int]
+    shards: list[Shard] = []
+
+    @property
+    def done(self) -> int:
+        """Records that are there."""
+        return sum(shard.records for shard in self.shards)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all records are there."""
+        return self.done == sum(self.splits.values())
+
+
+Tell = Callable[[int, int], None]
+"""Told how many records are done, of how many."""
+
+
+def write_shards(
+    dataset: Dataset, folder: Path, seed: int, tell: Tell, records_per_shard: int = RECORDS_PER_SHARD
+) -> ShardIndex:
+    """Write a data set as shards; what an earlier run has finished is kept.
+
+    The same data set and seed give the same files, byte by byte.
+
+    Raises:
+        MienError: a picture cannot be read, the folder holds shards of something else, another process is writing
+            there, or the disk is full. The shards that are finished stay valid.
+    """
+    splits = np.array([sample.split for sample in dataset])
+    wanted = ShardIndex(
+        dataset=dataset.name,
+        seed=seed,
+        records_per_shard=records_per_shard,
+        splits={str(split): int(count) for split, count in zip(*np.unique(splits, return_counts=True), strict=True)},
+    )
+    with sole_writer(folder):
+        index = _continued(folder, wanted)
+        there = {shard.file for shard in index.shards}
+        tell(index.done, len(dataset))
+        for split in index.splits:
+            order = np.random.default_rng(seed).permutation(np.flatnonzero(splits == split))
+            for number, begin in enumerate(range(0, len(order), records_per_shard)):
+                shard = f"{split}-{number:06d}.tar"
+                if shard in there:
+                    continue
+                records = order[begin : begin + records_per_shard]
+                with whole_file(folder / shard) as partial:
+                    _write(partial, dataset, records)
+                shards = sorted([*index.shards, Shard(shard, split, len(records))], key=lambda one: one.file)
+                index = msgspec.structs.replace(index, shards=shards)
+                _write_index(folder, index)
+                tell(index.done, len(dataset))
+    return index
+
+
+def read_index(folder: Path) -> ShardIndex:
+    """Read the index of a folder of shards.
+
+    Raises:
+        MienError: it is missing, damaged, or not all shards are written.
+    """
+    index = _read_index(folder / "index.json")
+    if not index.complete:
+        raise MienError(
+            f"{folder} holds {index.done} of {sum(index.splits.values())} records of {index.dataset}", _AGAIN
+        )
+    return index
+
+
+class ShardStream:
+    """One pass over a split, shuffled.
+
+    Args:
+        folder: written by `write_shards`.
+        split: whose records to give.
+        seed: of the order; epochs and parts have orders of their own.
+        epoch: number of the pass.
+        position: number of records to leave out, which an interrupted pass has given already.
+        part: which of the `parts` to give; each shard belongs to one part, so that processes share the work.
+        parts: number of parts.
+        shards_at_once: so many shards' encoded records are held in memory and shuffled together.
+
+    Attributes:
+        position: how many records have been given; a new stream can go on from there.
+
+    Raises:
+        MienError: the folder holds no complete shards, the split is not there, or it has fewer shards than parts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        seed: int,
+        epoch: int = 0,
+        position: int = 0,
+        part: int = 0,
+        parts: int = 1,
+        shards_at_once: int = 4,
+    ) -> None:
+        self.position = position
+        self._folder, self._split, self._order_of = folder, split, (seed, epoch, part)
+        shards = [shard for shard in read_index(folder).shards if shard.split == split]
+        if len(shards) < max(1, parts):
+            raise MienError(
+                f"{folder} has {len(shards)} shards of the split {split}, which {parts} processes cannot share",
+                "Write smaller shards, name another split, or use fewer processes",
+            )
+        order = np.random.default_rng((seed, epoch)).permutation(len(shards))[part::parts]
+        own = [shards[number] for number in order]
+        self._windows = [own[begin : begin + shards_at_once] for begin in range(0, len(own), shards_at_once)]
+
+    def __len__(self) -> int:
+        """Records of the whole pass."""
+        return sum(shard.records for window in self._windows for shard in window)
+
+    def __iter__(self) -> Iterator[Sample]:
+        skip = self.position
+        for number, window in enumerate(self._windows):
+            count = sum(shard.records for shard in window)
+            if skip >= count:
+                skip -= count
+                continue
+            records = [record for shard in window for record in _read(self._folder / shard.file, shard.records)]
+            order = np.random.default_rng((*self._order_of, number)).permutation(count)[skip:]
+            skip = 0
+            for place in order.tolist():
+                self.position += 1
+                yield _sample(records[place], self._split)
+
+
+def _continued(folder: Path, wanted: ShardIndex) -> ShardIndex:
+    """The index of an earlier run of the same command, or the one wanted, without shards."""
+    path = folder / "index.json"
+    if not path.exists():
+        return wanted
+    found = _read_index(path)
+    if msgspec.structs.replace(found, shards=[]) != wanted:
+        raise MienError(
+            f"{folder} already holds shards of {found.dataset}, seed {found.seed}, {found.splits}",
+            "Name another folder, or remove that one",
+        )
+    return msgspec.structs.replace(found, shards=[shard for shard in found.shards if (folder / shard.file).is_file()])
+
+
+def _read_index(path: Path) -> ShardIndex:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ShardIndex)
+    except FileNotFoundError as error:
+        raise MienError(
+            f"{path.parent} holds no shards: index.json is missing", "Write them with: mien-train data shards"
+        ) from error
+    except (OSError, msgspec.MsgspecError) as error:
+        raise MienError(f"{path} cannot be read ({error})", "Remove that folder and write the shards again") from error
+
+
+def _write_index(folder: Path, index: ShardIndex) -> None:
+    with whole_file(folder / "index.json") as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(index), indent=1))
+
+
+def _write(path: Path, dataset: Dataset, numbers: NDArray[np.intp]) -> None:
+    webdataset: Any = require("webdataset", "data")
+    with webdataset.TarWriter(str(path), encoder=False, mtime=0) as tar:
+        for number in numbers.tolist():
+            sample = dataset[number]
+            suffix, picture = sample.picture.encoded()
+            tar.write({"__key__": f"{number:08d}", "json": msgspec.json.encode(_labels(sample)), suffix[1:]: picture})
+
+
+def _read(path: Path, expected: int) -> list[dict[str, Any]]:
+    """All records of a shard, undecoded."""
+    webdataset: Any = require("webdataset", "data")
+    try:
+        records = list(webdataset.tarfile_to_samples()(iter([{"url": str(path)}])))
+    except (OSError, tarfile.TarError, ValueError) as error:
+        raise MienError(f"{path} cannot be read ({error})", f"Remove it. {_AGAIN}") from error
+    if len(records) != expected:
+        raise MienError(f"{path} holds {len(records)} records instead of {expected}", f"Remove it. {_AGAIN}")
+    return records
+
+
+def _labels(sample: Sample) -> Labels:
+    box = sample.box
+    return Labels(
+        person=sample.person,
+        expression=sample.expression,
+        category=sample.category,
+        valence=sample.valence,
+        arousal=sample.arousal,
+        box=(box.x, box.y, box.width, box.height) if box else None,
+        landmarks=None if sample.landmarks is None else sample.landmarks.tolist(),
+        sequence=sample.sequence,
+        frame=sample.frame,
+    )
+
+
+_DECODER = msgspec.json.Decoder(Labels)
+
+
+def _sample(record: dict[str, Any], split: str) -> Sample:
+    name = f"{record['__url__']}, {record['__key__']}"
+    suffix = next((key for key in record if key != "json" and not key.startswith("__")), None)
+    try:
+        labels = _DECODER.decode(record["json"])
+    except (KeyError, msgspec.MsgspecError) as error:
+        raise MienError(f"{name}: its labels cannot be read ({error})", f"Remove that file. {_AGAIN}") from error
+    if suffix is None:
+        raise MienError(f"{name} has no picture", f"Remove that file. {_AGAIN}")
+    return Sample(
+        PictureBytes(name, f".{suffix}", record[suffix]),
+        split,
+        person=labels.person,
+        expression=labels.expression,
+        category=labels.category,
+        valence=labels.valence,
+        arousal=labels.arousal,
+        box=Box(*labels.box) if labels.box else None,
+        landmarks=None if labels.landmarks is None else np.array(labels.landmarks, np.float32),
+        sequence=labels.sequence,
+        frame=labels.frame,
+    )
