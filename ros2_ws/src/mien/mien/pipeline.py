@@ -102,6 +102,7 @@ class FaceAffect:
 @dataclass(slots=True)
 class _Camera:
     tracker: Tracker
+    image_shape: tuple[int, ...]  # tracks are in pixels: with another size they mean nothing
     frames_since_search: int = 0
     last_search_s: float = -np.inf
     last_stamp_s: float = -np.inf
@@ -203,9 +204,9 @@ class Pipeline:
     def _find(self, frame: Frame) -> list[Track]:
         """Tracks of the faces visible in a frame: from the detector when it is due, else moved on by their motion."""
         camera = self._cameras.get(frame.camera)
-        if camera is None:
+        if camera is None or camera.image_shape != frame.image.shape[:2]:
             tracker = Tracker(self._new_id, self.settings.track_timeout_s)
-            camera = self._cameras[frame.camera] = _Camera(tracker)
+            camera = self._cameras[frame.camera] = _Camera(tracker, frame.image.shape[:2])
         since_last_frame_s = frame.stamp_s - camera.last_stamp_s
         since_search_s = frame.stamp_s - camera.last_search_s
         camera.last_stamp_s = frame.stamp_s
