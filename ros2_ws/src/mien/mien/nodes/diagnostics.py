@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -83,20 +83,11 @@ def _is_bad(one: CameraStatistics) -> bool:
 
 def _camera(node: str, name: str, one: CameraStatistics, publishers: int | None, timeout_s: float) -> DiagnosticStatus:
     silent_s = seconds_since(one.last_arrival_s)
-    level, text = DiagnosticStatus.OK, "ok"
     if publishers is None:
         level, text = DiagnosticStatus.STALE, "not subscribed: the node is not active"
-    elif publishers == 0:
-        level, text = DiagnosticStatus.WARN, f"nobody publishes {name}: check the topic name and start the camera"
-    elif silent_s > timeout_s:
-        since = "no image yet" if np.isinf(silent_s) else f"no image for {silent_s:.1f} s"
-        level, text = DiagnosticStatus.WARN, f"{since}: is the camera running, does image_qos fit its publisher?"
-    elif publishers > 1:
-        level, text = DiagnosticStatus.WARN, f"{publishers} publishers on {name}: their images are mixed"
-    elif one.missing_share > MISSING_SHARE_WARNING:
-        level, text = DiagnosticStatus.WARN, f"{one.missing_share:.0%} of the frames are missing: {LARGE_IMAGE_ADVICE}"
-    elif one.stamps_backwards and _is_bad(one):
-        level, text = DiagnosticStatus.WARN, f"stamps went backwards {one.stamps_backwards} times"
+    else:
+        problems = list(_camera_problems(name, one, publishers, silent_s, timeout_s))
+        level, text = DiagnosticStatus.WARN if problems else DiagnosticStatus.OK, "; ".join(problems) or "ok"
     values = {
         "frames_in": one.frames_in,
         "frames_processed": one.processed,
@@ -108,6 +99,22 @@ def _camera(node: str, name: str, one: CameraStatistics, publishers: int | None,
         "publishers": publishers or 0,
     }
     return _status(f"{node}: camera {name}", level, text, values)
+
+
+def _camera_problems(
+    name: str, one: CameraStatistics, publishers: int, silent_s: float, timeout_s: float
+) -> Iterator[str]:
+    if publishers == 0:
+        yield f"nobody publishes {name}: check the topic name and start the camera"
+    elif silent_s > timeout_s:
+        since = "no image yet" if np.isinf(silent_s) else f"no image for {silent_s:.1f} s"
+        yield f"{since}: is the camera running, does image_qos fit its publisher?"
+    if publishers > 1:
+        yield f"{publishers} publishers on {name}: their images are mixed"
+    elif one.missing_share > MISSING_SHARE_WARNING:
+        yield f"{one.missing_share:.0%} of the frames are missing: {LARGE_IMAGE_ADVICE}"
+    if one.stamps_backwards and _is_bad(one):
+        yield f"stamps went backwards {one.stamps_backwards} times"
 
 
 def _status(name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:

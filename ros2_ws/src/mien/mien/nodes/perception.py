@@ -205,7 +205,7 @@ class Perception(LifecycleNode):
             try:
                 self._humans = HumansPublisher(self)
             except MienError as error:
-                self.get_logger().info(f"No REP-155 topics: {error}")
+                self.get_logger().info(f"No REP-155 topics: {error}", once=True)
         self._inbox = Inbox()
         self._worker = threading.Thread(target=self._work, name="perception")
         self._worker.start()

@@ -11,6 +11,8 @@ import numpy as np
 
 WINDOW_FRAMES = 300
 """Latencies and rates are of the newest frames only, so that they show what is so now."""
+PAUSE_PERIODS = 20
+"""A camera that sends nothing for so many of its periods has paused; fewer are lost frames."""
 HARMLESS = ("superseded", "stopped")
 """Reasons to drop an image that say nothing against it."""
 
@@ -43,14 +45,15 @@ class CameraStatistics:
     def missing_share(self) -> float:
         """Share of the camera's frames that never arrived, 0 to 1, judged by the gaps between the stamps.
 
-        The camera's own period is the shortest one seen often: the tenth percentile.
+        The camera's own period is the shortest one seen often: the tenth percentile. Long gaps are pauses, not losses.
         """
         steps = np.array(self.stamp_steps_s)
         steps = steps[steps > 0]
         if len(steps) < 30:
             return 0.0
-        expected = np.round(steps / np.percentile(steps, 10))
-        return float(1 - len(steps) / max(expected.sum(), len(steps)))
+        periods = steps / np.percentile(steps, 10)
+        expected = np.round(periods[periods < PAUSE_PERIODS])
+        return float(1 - len(expected) / max(expected.sum(), len(expected)))
 
 
 class Statistics:
