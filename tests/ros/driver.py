@@ -120,7 +120,7 @@ class Driver:
             self.wait_until_connected(topic, qos)
         return self._publishers[topic]
 
-    def wait_until_connected(self, topic: str, qos: QoSProfile) -> None:
+    def wait_until_connected(self, topic: str, qos: QoSProfile = RELIABLE) -> None:
         """Wait until the one subscription of the topic has this reliability."""
 
         def connected() -> bool:
@@ -168,12 +168,17 @@ class Driver:
         """The next report that the node makes: part → (level, message, values)."""
         return self.wait_for_diagnostics(lambda report: True, "a report")
 
+    @property
+    def latest_diagnostics(self) -> dict[str, tuple[int, str, dict[str, str]]]:
+        """The newest report that has arrived."""
+        return next(filter(None, map(self._report, reversed(self._diagnostics.messages))))
+
     def wait_for_diagnostics(self, enough: Any, what: str, timeout_s: float = 20.0) -> Any:
         """Wait for a report, made after this call, for which `enough(report)` is true."""
-        self._diagnostics.clear()
+        seen = len(self._diagnostics.messages)
 
         def found(messages: list[DiagnosticArray]) -> Any:
-            return next(filter(enough, filter(None, map(self._report, messages))), None)
+            return next(filter(enough, filter(None, map(self._report, messages[seen:]))), None)
 
         return found(self._diagnostics.wait_until(found, timeout_s, f"diagnostics with {what}"))
 
@@ -213,6 +218,7 @@ def perception(
     wait_for_state: str = "active",
 ) -> Iterator[Driver]:
     """Run a perception node until the end of the block; it must then end with status 0."""
+    folder.mkdir(parents=True, exist_ok=True)
     command = node_command("perception", folder, parameters, remaps, namespace)
     process = NodeProcess(
         "perception", command, {**node_environment(), **(environment or {})}, folder / "perception.log"

@@ -152,7 +152,7 @@ def test_a_flood_is_dropped_instead_of_queued(robot: Driver) -> None:
     assert np.median(lags_ns[-50:]) < grown["frames_dropped"] / 4 * FRAME_PERIOD_NS
 
 
-def test_pictures_are_drawn_only_for_subscribers(robot: Driver) -> None:
+def test_a_subscriber_sees_drawings_with_the_stamp_of_their_image(robot: Driver) -> None:
     robot.read(demo_frame())
     pictures = Collector(robot.node, "/image_annotated", ImageMessage, RELIABLE)
     wait_for(lambda: robot.node.count_publishers("/image_annotated") == 1, 10, "the publisher of pictures")
@@ -162,11 +162,10 @@ def test_pictures_are_drawn_only_for_subscribers(robot: Driver) -> None:
         return bool(pictures.messages)
 
     wait_for(drawn, 10, "a picture")
-    pictures.clear()
     message = robot.message(demo_frame(), "drawn_link")
     robot.read(message)
-    picture = pictures.wait(1)[0]
-    assert (stamp_ns(picture), picture.header.frame_id) == (stamp_ns(message), "drawn_link")
+    picture = pictures.wait_until(lambda drawn: drawn[-1].header.frame_id == "drawn_link", 10, "the picture")[-1]
+    assert stamp_ns(picture) == stamp_ns(message)
     assert (picture.width, picture.height, picture.encoding) == (640, 360, "bgr8")
     different = np.frombuffer(picture.data, np.uint8).reshape(360, 640, 3) != demo_frame()
     assert 0.005 < different.any(axis=2).mean() < 0.5
