@@ -40,8 +40,18 @@ def test_an_empty_recording_can_be_reported(tmp_path) -> None:
 
 def test_a_single_frame_can_be_reported(tmp_path) -> None:
     recording, summary = write(tmp_path, [["a"]])
-    assert "Face a" in render_report(summary, recording, [], has_video=False)
+    page = render_report(summary, recording, [], has_video=False)
+    assert "<td>a</td>" in page
+    assert "<td>neutral</td>" in page
+    assert "<svg" not in page
     assert summary.faces[0].frames == 1
+
+
+@pytest.mark.parametrize(("missing", "curves"), [(0, 1), (9, 1), (15, 2)])
+def test_a_curve_runs_on_through_gaps_of_a_second(tmp_path, missing, curves) -> None:
+    recording, summary = write(tmp_path, [["a"]] * 40 + [[]] * missing + [["a"]] * 40)
+    page = render_report(summary, recording, [], has_video=False)
+    assert page.count("<polyline") == 2 * curves  # valence and arousal
 
 
 def test_many_faces_are_cut_to_the_longest_seen(tmp_path) -> None:

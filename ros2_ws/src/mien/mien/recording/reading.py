@@ -52,7 +52,9 @@ class FaceSeries:
         """Seconds for which each expression was the most probable one, by label; the longest first."""
         best, durations = self.probability_table().argmax(axis=1), self.durations_s()
         seconds = {label: float(durations[best == i].sum()) for i, label in enumerate(self.labels)}
-        return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+        frames = {label: int((best == i).sum()) for i, label in enumerate(self.labels)}
+        # A face seen in one frame has no seconds, but an expression.
+        return dict(sorted(seconds.items(), key=lambda item: (-item[1], -frames[item[0]])))
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from collections.abc import Iterable, Sequence
 
 import cv2
 
 from mien.drawing import EXPRESSION_COLOURS
-from mien.recording.charts import Line, Span, area_chart, binned, bridged, clock, line_chart
-from mien.recording.reading import FaceSeries, Recording
+from mien.recording.charts import BINS, Line, Span, area_chart, binned, bridged, clock, line_chart
+from mien.recording.reading import LONGEST_STEP_S, FaceSeries, Recording
 from mien.recording.summary import FaceSummary, SatisfactionSummary, Summary
 from mien.recording.video import Sample
 
@@ -20,7 +21,6 @@ MAXIMUM_ROWS = 20
 SHORT_SHARE = 0.2  # of a recording: faces seen for less are charted over their own time only
 _OTHER_COLOUR = "#999999"
 _JPEG_QUALITY = 80
-_BRIDGE_BINS = 6
 _VALENCE_COLOUR, _AROUSAL_COLOUR, _SATISFACTION_COLOUR = "#0f766e", "#c2410c", "#1d4ed8"
 
 STYLE = """
@@ -37,7 +37,7 @@ p{margin:4px 0}
 .small{font-size:13px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(116px,1fr));gap:10px;margin-top:16px}
 .tile{background:#fff;border:1px solid var(--line);border-radius:12px;padding:12px 14px}
-.tile b{display:block;font-size:22px;line-height:1.25;font-variant-numeric:tabular-nums}
+.tile b{display:block;white-space:nowrap;font-size:20px;line-height:1.25;font-variant-numeric:tabular-nums}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:12px}
 .pictures figure{margin:0}
 .pictures img{width:100%;display:block;border-radius:8px}
@@ -86,12 +86,12 @@ def render_report(summary: Summary, recording: Recording, samples: Sequence[Samp
         samples: drawn pictures; empty when no pictures may be stored.
         has_video: whether annotated.mp4 stands beside the page.
     """
-    charted = summary.faces[:MAXIMUM_CHARTED_FACES]
+    charted = summary.faces[:MAXIMUM_CHARTED_FACES] if summary.duration_s else []
     sections = [
         _pictures(samples, has_video),
         *(_face(face, recording.faces[face.id], recording) for face in charted),
         _expressions(summary),
-        _faces(summary.faces) if len(summary.faces) > 1 else "",
+        _faces(summary.faces) if len(summary.faces) > len(charted) or len(charted) > 1 else "",
         _satisfaction(summary.satisfaction),
         _facts(summary),
     ]
@@ -175,7 +175,9 @@ def _face(face: FaceSummary, series: FaceSeries, recording: Recording) -> str:
         span = Span(face.first_s, face.last_s - face.first_s)
 
     def curve(name: str, colour: str, times: Sequence[float], values: object) -> Line:
-        return Line(name, colour, bridged(binned(times, values, span), _BRIDGE_BINS))  # type: ignore[arg-type]
+        # What counts as seen is drawn through; 1.1: for the frames' own jitter.
+        gap = math.ceil(1.1 * LONGEST_STEP_S / max(span.duration_s, 1e-9) * BINS)
+        return Line(name, colour, bridged(binned(times, values, span), gap))  # type: ignore[arg-type]
 
     areas = [
         curve(label, EXPRESSION_COLOURS.get(label, _OTHER_COLOUR), series.time_s, table[:, i])
