@@ -23,6 +23,7 @@ from mien.benchmark.scenes import RATE_HZ, FaceVideo, Scene
 from mien.bundle import open_bundle
 from mien.faces.detector import Image
 from mien.nodes.images import encode_image
+from mien.nodes.memory import keep_large_blocks
 from mien.pipeline import Frame, Pipeline
 
 WARM_UP_FRAMES = 10
@@ -111,6 +112,7 @@ class BenchCamera:
 
 def main() -> None:
     """Do what the request on standard input says."""
+    keep_large_blocks()  # as mien's own camera node does
     rclpy.init(args=sys.argv)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     camera = BenchCamera()

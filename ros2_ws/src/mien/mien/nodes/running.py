@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from mien.errors import MienError
+from mien.nodes.memory import keep_large_blocks
 
 
 def run(
@@ -34,6 +35,7 @@ def run(
     Returns:
         0; 2 when the node could not be made; 1 when a callback failed.
     """
+    keep_large_blocks()
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         # In a thread of its own: a handler that interrupts wait() or set() and takes their lock waits for ever.
