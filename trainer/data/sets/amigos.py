@@ -17,6 +17,7 @@ last. Paper 002's removal of frames without a visible face by hand is not reprod
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -62,7 +63,12 @@ def open_amigos(folder: Path) -> SampleList:
     annotated = _annotations(sheet)
     left_out: Counter[str] = Counter()
     samples: list[Sample] = []
-    videos = sorted(path for path in folder.rglob("*") if not path.name.startswith(".") and _VIDEO.fullmatch(path.name))
+    videos = sorted(
+        Path(place) / name
+        for place, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if _VIDEO.fullmatch(name)
+    )
     if not videos:
         raise SOURCE.missing(folder / "Exp1_P01_face" / "P01_10_face.mov")
     for path in videos:
