@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ class Driver:
         self._diagnostics = Collector(node, "/diagnostics", DiagnosticArray, 100)
         self._publishers: dict[str, Publisher] = {}
         self._clients: dict[str, Client] = {}
-        self._next_stamp_ns = count(FIRST_STAMP_NS, FRAME_PERIOD_NS)
+        self._next_stamp_ns = FIRST_STAMP_NS
 
     # Lifecycle and parameters
 
@@ -135,7 +134,12 @@ class Driver:
 
     def new_stamp(self) -> Time:
         """The next stamp, 40 ms after the last one."""
-        return to_stamp(next(self._next_stamp_ns))
+        self._next_stamp_ns += FRAME_PERIOD_NS
+        return to_stamp(self._next_stamp_ns)
+
+    def let_pass(self, seconds: float) -> None:
+        """Let the stamps jump ahead."""
+        self._next_stamp_ns += round(seconds * 1e9)
 
     def message(self, image: Image, frame_id: str = "camera_link") -> ImageMessage:
         """An image message with the next stamp."""

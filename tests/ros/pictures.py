@@ -50,10 +50,18 @@ def portraits(expression: str) -> tuple[Image, ...]:
     return tuple(sheet[top : top + 374, left : left + 374] for top, left in corners)
 
 
-def face_picture(index: int, height: int) -> Image:
-    """The face of a demo video frame with what is around it, cut out and scaled to a height in pixels."""
-    cut = demo_frame(index)[:, 250:610]
-    return cv2.resize(cut, (height, height), interpolation=cv2.INTER_AREA)
+@cache
+def face_clip(start: int, count: int, side: int) -> tuple[Image, ...]:
+    """The face in successive frames of the demo video, with what is around it, cut out and scaled to side × side."""
+    video = cv2.VideoCapture(str(fetch("demo_video")))
+    video.set(cv2.CAP_PROP_POS_FRAMES, start)
+    frames = [video.read()[1][:, 250:610] for _ in range(count)]
+    return tuple(np.asarray(cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA)) for frame in frames)
+
+
+def face_picture(index: int, side: int) -> Image:
+    """The first picture of such a clip."""
+    return face_clip(index, 1, side)[0]
 
 
 def paste(size: tuple[int, int], faces: Sequence[Image], places: Sequence[tuple[int, int]]) -> Image:
