@@ -13,13 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
 from mien.models.default_bundle import default_bundle
 from tests.ros.driver import FIRST_STAMP_NS, FRAME_PERIOD_NS, RELIABLE, Driver, perception, stamp_ns, to_stamp
 from tests.ros.harness import SpinningNode, wait_for
-from tests.ros.pictures import demo_frame
+from tests.ros.pictures import demo_frame, face_picture, paste
 
 RAW, JPEG = "/image_raw", "/image_raw/compressed"
 SMALL = np.full((48, 64, 3), 90, np.uint8)
@@ -250,12 +251,15 @@ def fewer_labels(bundle: Path) -> Path:
     return edit_manifest(bundle, "labels", value=labels)
 
 
-def no_network(bundle: Path) -> Path:
-    """A file with the right checksum that is not a network."""
-    data = b"not a network"
+def replace_backbone(bundle: Path, data: bytes) -> Path:
     (bundle / "backbone.fp32.onnx").write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     return edit_manifest(bundle, "backbone", "files", "fp32", "sha256", value=digest)
+
+
+def no_network(bundle: Path) -> Path:
+    """A file with the right checksum that is not a network."""
+    return replace_backbone(bundle, b"not a network")
 
 
 BROKEN_BUNDLES: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -270,6 +274,27 @@ BROKEN_BUNDLES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no network": (no_network, "backbone"),
     "no bundle at all": (lambda bundle: bundle / "nowhere", "no such bundle"),
 }
+
+
+def fails_for_two(bundle: Path) -> Path:
+    """A backbone that runs for one face and fails for more, as an engine may that runs out of memory."""
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["anything"]),
+        helper.make_node("Reshape", ["anything", "one_row"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "fails_for_two",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 64, 64])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 1152])],
+        [
+            numpy_helper.from_array(np.zeros((64 * 64, 1152), np.float32), "weight"),
+            numpy_helper.from_array(np.array([1, 1152]), "one_row"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return replace_backbone(bundle, model.SerializeToString())
 
 
 @pytest.fixture(scope="module")
@@ -321,6 +346,36 @@ def test_a_broken_bundle_leaves_the_node_alive_and_says_why(unconfigured: Driver
         assert unconfigured.change_state("deactivate")
         assert unconfigured.change_state("cleanup")
         unconfigured.disconnect("/bundles/image_raw")
+
+
+def test_a_failing_network_costs_its_images_only(unconfigured: Driver, tmp_path: Path) -> None:
+    bundle = fails_for_two(copy_of_default_bundle(tmp_path / "bundle"))
+    assert unconfigured.set_parameters(bundle=str(bundle)).successful
+    assert unconfigured.change_state("configure")
+    assert unconfigured.change_state("activate")
+    topic = "/bundles/image_raw"
+    try:
+        assert len(unconfigured.read(demo_frame(), topic).faces) == 1
+        face = face_picture(300, 240)
+        unconfigured.let_pass(10)  # so that the next image is searched for faces
+        unconfigured.send(unconfigured.message(paste((640, 360), [face, face], [(40, 60), (360, 60)])), topic)
+        report = unconfigured.wait_for_diagnostics(
+            lambda report: report["frames"][2].get("dropped.processing_failed") == "1", "the failure"
+        )
+        assert report["model"][0] == ERROR
+        assert "processing failed" in report["model"][1]
+        assert "processing failed" in unconfigured.process.output
+        unconfigured.let_pass(10)
+        while unconfigured.read(np.full((360, 640, 3), 90, np.uint8), topic).faces:
+            pass
+        unconfigured.let_pass(10)
+        assert len(unconfigured.read(demo_frame(), topic).faces) == 1
+        assert unconfigured.counts()["frames_dropped"] == 1
+        assert unconfigured.diagnostics()["model"][:2] == (0, "ok")
+    finally:
+        assert unconfigured.change_state("deactivate")
+        assert unconfigured.change_state("cleanup")
+        unconfigured.disconnect(topic)
 
 
 @pytest.mark.parametrize("topics", [["image raw"], [], ["/a//b"]])

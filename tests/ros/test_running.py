@@ -28,3 +28,25 @@ def test_impatient_interrupts_end_a_node_cleanly(start_process, number) -> None:
             os.kill(node.pid, number)
         assert node.wait(10) == 0
         assert "stopped" in node.output
+
+
+FAILING = """
+import sys, threading
+from rclpy.node import Node
+from mien.nodes.running import run
+class Failing(Node):
+    def __init__(self):
+        super().__init__("failing")
+        self.create_timer(0.01, self.fail)
+    def fail(self):
+        raise ValueError("as the test wants")
+sys.exit(run(Failing, start=lambda node: None, stop=lambda node: print("stopped"), done=threading.Event()))
+"""
+
+
+def test_a_node_whose_callback_fails_ends_and_says_why(start_process) -> None:
+    node = start_process("failing", [sys.executable, "-c", FAILING])
+    node.expected_exit = 1
+    assert node.wait(20) == 1
+    assert "ValueError: as the test wants" in node.output
+    assert "stopped" in node.output
