@@ -3,6 +3,7 @@
 ros2 launch mien_bringup demo.launch.py source:=interview.mp4
 """
 
+import os
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -12,6 +13,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 HERE = Path(__file__).resolve().parent
+OLDER_FAST_DDS = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
+PROFILES_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE" if OLDER_FAST_DDS else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def generate_launch_description():
@@ -28,8 +31,7 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "record_video", default_value="false", description="store pictures too; ask whoever they show"
             ),
-            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
-            SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
+            SetEnvironmentVariable(PROFILES_VARIABLE, profile),
             Node(
                 package="mien",
                 executable="perception",

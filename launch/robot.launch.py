@@ -3,6 +3,7 @@
 ros2 launch mien_bringup robot.launch.py image:=/camera/color/image_raw
 """
 
+import os
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -12,6 +13,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 HERE = Path(__file__).resolve().parent
+OLDER_FAST_DDS = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
+PROFILES_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE" if OLDER_FAST_DDS else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def perception(context):
@@ -54,9 +57,7 @@ def generate_launch_description():
                 default_value="true",
                 description="give Fast DDS room for images; the camera driver's process needs the profile too",
             ),
-            # The first name is Kilted's and later ones', the second Jazzy's and Humble's.
-            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile, condition=large_images),
-            SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile, condition=large_images),
+            SetEnvironmentVariable(PROFILES_VARIABLE, profile, condition=large_images),
             OpaqueFunction(function=perception),
         ]
     )

@@ -36,6 +36,7 @@ class NodeProcess:
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.expected_exit: int | None = 0
+        self._interrupted = False
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -63,8 +64,9 @@ class NodeProcess:
         wait_for(lambda: text in self.output, timeout_s, f"{self.name} to print {text!r}")
 
     def interrupt(self) -> None:
-        """Do what Ctrl+C does."""
-        if self.is_running():
+        """Do what Ctrl+C does, once: a second one may meet an interpreter that has put its own handlers away."""
+        if self.is_running() and not self._interrupted:
+            self._interrupted = True
             self._process.send_signal(signal.SIGINT)
 
     def stop(self) -> int:

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from mien_msgs.msg import FaceAffectArray
 from rcl_interfaces.srv import GetParameters
 
 from tests.ros.harness import node_environment, wait_for
@@ -85,9 +84,9 @@ def launch(start_process, tmp_path) -> Any:
 
 @pytest.fixture
 def video(tmp_path) -> Path:
-    """Two seconds of noise, 640×480 at 30 Hz."""
+    """Three seconds of noise, 640×480 at 20 Hz."""
     file = tmp_path / "noise.avi"
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 30, (640, 480))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 20, (640, 480))
     noise = np.random.default_rng(0)
     for _ in range(60):
         writer.write(noise.integers(0, 255, (480, 640, 3), np.uint8))
@@ -121,13 +120,21 @@ def test_the_parameters_file_has_every_parameter_at_its_default() -> None:
         assert table[name].convert(value) == table[name].default, name
 
 
-def test_the_environment_names_the_profile_only_when_wanted() -> None:
-    variables = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"}
-    with_profile = read_launch_file(ROBOT).environment
-    assert set(with_profile) == variables
-    assert all(Path(file).is_file() for file in with_profile.values())
-    assert read_launch_file(ROBOT, large_images="false").environment == {}
+@pytest.mark.parametrize(
+    ("distro", "variable"),
+    [
+        ("", "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("humble", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+    ],
+)
+def test_the_environment_names_the_profile_when_wanted(monkeypatch, distro, variable) -> None:
+    monkeypatch.setenv("ROS_DISTRO", distro)
+    with_profile = {variable: str(LAUNCH / "fastdds_large_images.xml")}
+    assert read_launch_file(ROBOT).environment == with_profile
     assert read_launch_file(DEMO, source="0").environment == with_profile
+    assert read_launch_file(ROBOT, large_images="false").environment == {}
 
 
 def test_robot_launch_starts_the_node_as_asked(launch, ros_node, call, tmp_path) -> None:
@@ -143,16 +150,14 @@ def test_robot_launch_starts_the_node_as_asked(launch, ros_node, call, tmp_path)
     assert ros_node.count_publishers("/head/emotions") == 1
 
 
-def test_demo_launch_reads_a_video_and_writes_it_down(launch, collect, video, tmp_path) -> None:
-    emotions = collect("emotions", FaceAffectArray, 100)
+def test_demo_launch_reads_a_video_and_writes_it_down(launch, video, tmp_path) -> None:
     out_dir = tmp_path / "recording"
     processes = launch(DEMO, source=str(video), out_dir=str(out_dir))
     assert processes["camera"].wait(90) == 0
-    assert (emotions.wait(1)[0].image_width, emotions.messages[0].image_height) == (640, 480)
     assert processes["recorder"].stop() == 0
     lines = (out_dir / "emotions.jsonl").read_text().splitlines()
     assert lines
-    assert json.loads(lines[0])["frame"] == 0
+    assert json.loads(lines[0])["camera"] == "/image_raw"
     assert (out_dir / "report.html").is_file()
 
 

@@ -9,11 +9,13 @@ import sys
 import pytest
 
 NODE = """
-import sys, threading
+import sys, threading, time
 from rclpy.node import Node
 from mien.nodes.running import run
-sys.exit(run(lambda: Node("idle"), start=lambda node: print("ready"), stop=lambda node: print("stopped"),
-             done=threading.Event()))
+def stop(node):
+    print("stopped")
+    time.sleep(1)  # the last signal comes while the interpreter is whole
+sys.exit(run(lambda: Node("idle"), start=lambda node: print("ready"), stop=stop, done=threading.Event()))
 """
 
 
