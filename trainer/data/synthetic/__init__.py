@@ -1,0 +1,1 @@
+"""Rendered faces: unlimited, with exact labels, from CC0 data."""

@@ -1,0 +1,29 @@
+"""Valence and arousal of a rendered expression.
+
+The rule: the mean of the published coordinates of the expressions in the mixture, weighted by their shares, times the
+intensity. Linear in the intensity, so a relaxed face is the origin and a full expression has the published value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mien.expression.circumplex import RUSSELL_MEHRABIAN_1977
+
+COORDINATES: dict[str, tuple[float, float]] = {
+    **RUSSELL_MEHRABIAN_1977,
+    # Not among the published terms. Our choice: half of disgust, as the calmer of the two rejections.
+    "contempt": (RUSSELL_MEHRABIAN_1977["disgust"][0] / 2, RUSSELL_MEHRABIAN_1977["disgust"][1] / 2),
+}
+
+
+def valence_arousal(shares: Mapping[str, float], intensity: float) -> tuple[float, float]:
+    """Valence and arousal, −1 to 1, of a mixture of expressions.
+
+    Args:
+        shares: expression → share; they sum to 1.
+        intensity: 0 (relaxed) to 1.
+    """
+    valence = sum(share * COORDINATES[name][0] for name, share in shares.items())
+    arousal = sum(share * COORDINATES[name][1] for name, share in shares.items())
+    return intensity * valence, intensity * arousal
