@@ -24,7 +24,7 @@ test: lint ## Run every check and every test
 	@$(ACTIVATE) .venv/bin/python -m pytest
 
 lint: ## Check format, style and types
-	@$(PYTHON) tools/setup.py robot ros data dev
+	@$(PYTHON) tools/setup.py robot ros data render dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy

@@ -31,6 +31,7 @@ MODULE_OF_EXTRA = {
     "ros-tools": "rosbags",
     "dev": "hypothesis",
     "data": "webdataset",
+    "render": "moderngl",
     "trainer": "torch",
     "export": "onnx",
     "tensorrt": "tensorrt",
