@@ -17,6 +17,7 @@ from trainer.data.sets.folders import ExpressionFolders, open_imagenet
 from trainer.data.sets.jaffe import open_jaffe
 from trainer.data.sets.ms_celeb import MsCeleb
 from trainer.data.sets.raf_db import open_raf_db
+from trainer.data.sets.renders import Renders
 from trainer.data.sets.sfew import open_sfew
 from trainer.data.sets.table import open_table
 from trainer.data.sets.vggface2 import VggFace2
@@ -45,6 +46,7 @@ ENTRIES: dict[str, Entry] = {
     "vggface2": Entry(VggFace2),
     "ms-celeb": Entry(MsCeleb),
     "imagenet": Entry(open_imagenet),
+    "renders": Entry(Renders),
     "folder": Entry(ExpressionFolders),
     "csv": Entry(open_table, is_file=True),
 }

@@ -15,8 +15,12 @@ from rich.table import Table
 
 from mien.bundle import CANONICAL_LABELS
 from trainer.data.catalogue import open_dataset
-from trainer.data.sample import Description
-from trainer.data.shards import RECORDS_PER_SHARD, Tell, write_shards
+from trainer.data.sample import Description, Tell
+from trainer.data.sets.renders import Renders
+from trainer.data.shards import RECORDS_PER_SHARD, write_shards
+from trainer.data.synthetic.dataset import render as render_domain
+from trainer.data.synthetic.domains import DOMAINS
+from trainer.data.synthetic.sheet import save_sheet, sheet_of_domain, sheet_of_folder
 
 app = cyclopts.App(name="data", help="Look at data sets, render faces, and pack data for training.")
 Json = Annotated[bool, cyclopts.Parameter(name="--json", negative="")]
@@ -27,12 +31,13 @@ def describe(name: str, path: Path, *, as_json: Json = False) -> None:
     """Count classes and people of a data set in its official layout, and check it.
 
     Args:
-        name: ck+, jaffe, fer2013, fer+, affectnet, sfew, raf-db, amigos, vggface2, ms-celeb, imagenet, folder or csv;
-            some have variants, as ck+:6-small.
+        name: ck+, jaffe, fer2013, fer+, affectnet, sfew, raf-db, amigos, vggface2, ms-celeb, imagenet,
+            renders, folder or csv; some have variants, as ck+:6-small.
         path: its folder, or the csv file.
         as_json: print JSON instead of a table.
     """
-    description = open_dataset(name, path).describe()
+    with _progress("samples") as tell:
+        description = open_dataset(name, path).describe(tell)
     if as_json:
         _print_json(description)
     else:
@@ -69,6 +74,72 @@ def shards(
         print(f"{index.done} records of {index.dataset} in {len(index.shards)} shards: {out}")
 
 
+@app.command
+def render(
+    domain: str,
+    out: Path,
+    *,
+    count: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=0))] = 0,
+    seed: int = 0,
+    size: int = 128,
+    workers: int = 2,
+    as_json: Json = False,
+) -> None:
+    """Render faces or objects with exact labels; given again, it goes on where it stopped.
+
+    Args:
+        domain: objects, identity_a, identity_b, lab_a, lab_b, wild or person.
+        out: folder for the pictures; one domain, seed and size each.
+        count: how many pictures; 0 = as many as the domain usually has.
+        seed: the same seed gives the same pictures.
+        size: width and height of the pictures, pixels.
+        workers: processes.
+        as_json: print what was made as JSON.
+    """
+    with _progress("pictures") as tell:
+        made = render_domain(domain, out, count=count, side=size, seed=seed, workers=workers, progress=tell)
+    description = Renders(out).describe()
+    if as_json:
+        _print_json({"made": made, "folder": str(out), **msgspec.structs.asdict(description)})
+    else:
+        print(f"{made} pictures made, {description.samples} there: {out}")
+
+
+@app.command
+def sheet(
+    what: str,
+    out: Path,
+    *,
+    rows: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))] = 6,
+    columns: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))] = 10,
+    size: int = 128,
+    seed: int = 0,
+    landmarks: bool = True,
+    as_json: Json = False,
+) -> None:
+    """Put pictures with their labels and landmarks on one page, to look at.
+
+    Args:
+        what: a domain, whose pictures are rendered for it, or a folder of renders.
+        out: the page, a .png file.
+        rows: of pictures.
+        columns: of pictures.
+        size: of a domain's pictures, pixels.
+        seed: of a domain's pictures.
+        landmarks: whether to draw them.
+        as_json: print what was made as JSON.
+    """
+    if what in DOMAINS:
+        page = sheet_of_domain(what, rows=rows, columns=columns, side=size, seed=seed, landmarks=landmarks)
+    else:
+        page = sheet_of_folder(Path(what), rows=rows, columns=columns, landmarks=landmarks)
+    save_sheet(page, out)
+    if as_json:
+        _print_json({"of": what, "file": str(out), "width": page.shape[1], "height": page.shape[0]})
+    else:
+        print(out)
+
+
 @contextmanager
 def _progress(what: str) -> Iterator[Tell]:
     """A bar on the terminal, where there is one; standard output stays free for results."""
@@ -82,7 +153,7 @@ def _progress(what: str) -> Iterator[Tell]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _print_json(value: msgspec.Struct) -> None:
+def _print_json(value: object) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 

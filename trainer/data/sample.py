@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +15,10 @@ from mien.faces.detector import Box
 from trainer.data.pictures import Picture
 
 LANDMARKS = 68
+_TELL_EVERY = 1000
+
+Tell = Callable[[int, int], None]
+"""Told how many of something are done, of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +117,12 @@ class Dataset(ABC):
         for index in range(len(self)):
             yield self[index]
 
-    def describe(self) -> Description:
-        """Count classes and people of each split."""
+    def describe(self, tell: Tell | None = None) -> Description:
+        """Count classes and people of each split; `tell` is called now and then."""
         counts: dict[str, _Counting] = defaultdict(_Counting)
-        for sample in self:
+        for number, sample in enumerate(self):
+            if tell and number % _TELL_EVERY == 0:
+                tell(number, len(self))
             counts[sample.split].add(sample)
         people = set().union(*(one.people for one in counts.values()))
         splits = {split: one.result() for split, one in sorted(counts.items())}

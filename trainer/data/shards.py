@@ -10,9 +10,9 @@ shuffled anew in each pass. That order follows from seed and epoch, so a stream 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from mien.errors import MienError, require
 from mien.faces.detector import Box
 from trainer.data.output import sole_writer, whole_file
 from trainer.data.pictures import PictureBytes
-from trainer.data.sample import Dataset, Sample
+from trainer.data.sample import Dataset, Sample, Tell
 
 RECORDS_PER_SHARD = 1000
 _AGAIN = "Give the command `mien-train data shards` again: it goes on where it stopped"
@@ -45,7 +45,7 @@ class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
 class Shard(msgspec.Struct, frozen=True):
     """One tar file."""
 
-    file: str
+    file: Annotated[str, msgspec.Meta(pattern=r"^\w+-\d{6}\.tar\Z")]
     split: str
     records: int
 
@@ -78,10 +78,6 @@ class ShardIndex(msgspec.Struct, frozen=True, kw_only=True):
     def complete(self) -> bool:
         """Whether all records are there."""
         return self.done == sum(self.splits.values())
-
-
-Tell = Callable[[int, int], None]
-"""Told how many records are done, of how many."""
 
 
 def write_shards(
@@ -239,9 +235,12 @@ def _write(path: Path, dataset: Dataset, numbers: NDArray[np.intp]) -> None:
 
 def _read(path: Path, expected: int) -> list[dict[str, Any]]:
     """All records of a shard, undecoded."""
-    webdataset: Any = require("webdataset", "data")
+    readers: Any = require("webdataset.tariterators", "data")
     try:
-        records = list(webdataset.tarfile_to_samples()(iter([{"url": str(path)}])))
+        # Opened here: the library's own opening runs what is named "pipe:command".
+        with path.open("rb") as file:
+            members = readers.tar_file_expander([{"url": str(path), "stream": file}])
+            records = list(readers.group_by_keys(members))
     except (OSError, tarfile.TarError, ValueError) as error:
         raise MienError(f"{path} cannot be read ({error})", f"Remove it. {_AGAIN}") from error
     if len(records) != expected:

@@ -79,6 +79,14 @@ def test_sequences_without_a_label_are_left_out_and_counted(folder: Path) -> Non
     assert description.splits["all"].landmarks == 14
 
 
+@pytest.mark.parametrize("emotions", ["Emotion_labels", "Emotion_Labels"])
+def test_archives_unpacked_into_folders_of_their_own_are_found(folder: Path, tmp_path: Path, emotions: str) -> None:
+    for name, inner in (("extended-cohn-kanade-images", "cohn-kanade-images"), (emotions, "Emotion")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / inner).symlink_to(folder / inner)
+    assert len(CkPlus(tmp_path)) == 28
+
+
 def test_landmarks_are_optional(folder: Path, tmp_path: Path) -> None:
     for name in ("cohn-kanade-images", "Emotion"):
         (tmp_path / name).symlink_to(folder / name)

@@ -243,6 +243,19 @@ def test_a_damaged_index_is_named(tmp_path: Path) -> None:
         ShardStream(tmp_path, "train", seed=0)
 
 
+@pytest.mark.parametrize("name", ["pipe:touch ran", "../train-000000.tar", "/train-000000.tar", "train-000000.tar\n"])
+def test_an_index_names_nothing_but_shards_beside_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    index = json.loads((folder / "index.json").read_bytes())
+    index["shards"][0]["file"] = name
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MienError, match=r"index\.json cannot be read"):
+        ShardStream(Path(), "test", seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
+
+
 def test_a_split_that_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(MienError, match="has 0 shards of the split validation"):
         ShardStream(folder, "validation", seed=0)

@@ -50,6 +50,9 @@ LABELS = {
     "7": "surprise",
 }
 NEUTRAL_UP_TO, EXPRESSION_FROM = 0.30, 0.54
+# Below these again where each archive was unpacked into a folder of its own name.
+_IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images")
+_EMOTIONS = ("Emotion", "Emotion_labels/Emotion", "Emotion_Labels/Emotion")
 _FRAME = re.compile(r"(S\d+)_(\d+)_(\d+)\.png")
 
 
@@ -99,8 +102,8 @@ class CkPlus(Dataset):
         self.name = f"CK+ {selection}"
         chosen = look_up(SELECTIONS, selection, "selection", folder)
         self.published = chosen.published
-        self._images = SOURCE.first_folder(folder, "cohn-kanade-images")
-        self._emotions = SOURCE.first_folder(folder, "Emotion")
+        self._images = SOURCE.first_folder(folder, *_IMAGES)
+        self._emotions = SOURCE.first_folder(folder, *_EMOTIONS)
         self._landmarks = folder / "Landmarks"
         left_out: Counter[str] = Counter()
         self._samples: list[Sample] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,11 @@ class PictureFolders(Dataset):
     def __getitem__(self, index: int) -> Sample:
         path, split, group = self.locate(index)
         return Sample(PictureFile(path), split, category=group)
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Folder and file name of each picture."""
+        for (_, group), names in zip(self.groups, self._names, strict=True):
+            yield from ((group, os.fsdecode(bytes(name))) for name in names)
 
     def locate(self, index: int) -> tuple[Path, str, str]:
         """Path, split and folder of a picture."""

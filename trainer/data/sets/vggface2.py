@@ -64,7 +64,7 @@ class VggFace2(PictureFolders):
 
     def _read_boxes(self, files: list[Path]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         """Boxes by sample, float32 (N, 4) as x, y, width, height; 0 where there is none."""
-        keys = np.array([self._key(index) for index in range(len(self))], np.bytes_)
+        keys = np.array([f"{person}/{Path(name).stem}".encode() for person, name in self.names()])
         order = np.argsort(keys)
         boxes = np.zeros((len(self), 4), np.float32)
         for file in files:
@@ -78,7 +78,3 @@ class VggFace2(PictureFolders):
                     )
                 boxes[order[place]] = [to_number(row[side], side, file, number) for side in _SIDES]
         return boxes
-
-    def _key(self, index: int) -> bytes:
-        path, _, person = self.locate(index)
-        return f"{person}/{path.stem}".encode()
