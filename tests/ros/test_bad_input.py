@@ -129,6 +129,7 @@ def test_an_odd_image_is_answered_like_any_other(robot: Driver, kind: str) -> No
 
 @pytest.mark.usefixtures("still_serves")
 def test_a_face_in_an_8k_jpeg_is_found(robot: Driver) -> None:
+    robot.read(robot.compressed(demo_frame()), JPEG)
     large = cv2.resize(demo_frame(), (7680, 4320), interpolation=cv2.INTER_LINEAR)
     answer = robot.read(robot.compressed(large), JPEG)
     (face,) = answer.faces
