@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def test_the_manifest_survives_being_written_and_read(small_bundle: Path) -> Non
         ({"surprise": 1}, ["surprise"]),
         ({"valence_arousal.coordinates": {"anger": [0, 0]}}, ["coordinates"]),
         ({"valence_arousal.source": "head"}, ["valence", "head"]),
+        ({"valence_arousal.coordinates.anger": [-5.0, 0.0]}, ["coordinates"]),
     ],
 )
 def test_a_wrong_manifest_is_refused_by_name(make_bundle: Any, change: dict[str, Any], words: list[str]) -> None:
@@ -63,7 +65,7 @@ def test_a_wrong_manifest_is_refused_by_name(make_bundle: Any, change: dict[str,
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside", "C:outside"])
+@pytest.mark.parametrize("path", ["../outside", "/outside", "a/../../outside", "..\\outside", "C:outside", "a\0b"])
 def test_a_path_that_leaves_the_bundle_is_refused(make_bundle: Any, tmp_path: Path, path: str) -> None:
     (tmp_path / "outside").write_bytes(b"secret")
     bundle = open_bundle(make_bundle({"detector.file.path": path}))
@@ -77,6 +79,14 @@ def test_a_link_out_of_the_bundle_is_refused(small_bundle: Path, tmp_path: Path)
     (small_bundle / "detector.onnx").symlink_to(tmp_path / "outside")
     with pytest.raises(MienError, match="link out of the bundle"):
         open_bundle(small_bundle).verify()
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "circle"])
+def test_a_path_that_cannot_be_read_is_named(make_bundle: Any, path: str) -> None:
+    folder = make_bundle({"detector.file.path": path})
+    (folder / "circle").symlink_to("circle")
+    with pytest.raises(MienError, match=path[:20]):
+        open_bundle(folder).verify()
 
 
 def test_a_changed_file_is_refused(small_bundle: Path) -> None:
@@ -118,7 +128,36 @@ def test_a_head_that_is_no_safetensors_file_is_refused(make_bundle: Any) -> None
         open_bundle(folder).verify()
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": "mien-bundle"}'])
+@pytest.mark.parametrize("dtype", ["I64", "U8", "BF16"])
+def test_a_head_of_other_numbers_is_refused(make_bundle: Any, dtype: str) -> None:
+    size = {"I64": 8, "U8": 1, "BF16": 2}[dtype]
+    header = json.dumps(
+        {
+            "classes.0.weight": {"dtype": dtype, "shape": [3, 4], "data_offsets": [0, 12 * size]},
+            "classes.0.bias": {"dtype": dtype, "shape": [3], "data_offsets": [12 * size, 15 * size]},
+        }
+    ).encode()
+    data = len(header).to_bytes(8, "little") + header + bytes(15 * size)
+    folder = make_bundle({"head.file.sha256": hashlib.sha256(data).hexdigest()})
+    (folder / "head.safetensors").write_bytes(data)
+    with pytest.raises(MienError, match=r"head\.safetensors"):
+        open_bundle(folder).verify()
+
+
+def test_a_damaged_zip_is_refused(small_bundle: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in small_bundle.iterdir():
+            file.write(path, path.name)
+    data = bytearray(archive.read_bytes())
+    for i in range(60, 400, 7):
+        data[i] ^= 0xFF
+    archive.write_bytes(data)
+    with pytest.raises(MienError, match=r"bundle\.zip"):
+        open_bundle(archive).verify()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"[" * 100_000, b"\xff\xfe", b'{"format": "mien-bundle"}'])
 def test_a_manifest_that_is_none_is_refused(small_bundle: Path, data: bytes) -> None:
     (small_bundle / "manifest.json").write_bytes(data)
     with pytest.raises(MienError, match=r"manifest\.json"):

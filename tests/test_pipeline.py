@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mien.bundle import Bundle, open_bundle
+from mien.errors import MienError
 from mien.faces.detector import Box, Image, intersection_over_union
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
@@ -114,7 +114,11 @@ def test_no_more_faces_than_asked_for(make_pipeline: Callable[..., Pipeline], im
     small = images[0][::2, ::2]
     four = np.vstack([np.hstack([small, small]), np.hstack([small, small])])
     assert len(make_pipeline().process([Frame(four, "c", 0.0)])[0]) == 4
-    assert len(make_pipeline(maximum_faces=2).process([Frame(four, "c", 0.0)])[0]) == 2
+    one = make_pipeline(maximum_faces=1, detection_interval_frames=1)
+    half = np.zeros_like(four)
+    half[: len(small), : small.shape[1]] = small  # the others are missed once, and still followed
+    for i, image in enumerate([four, four, half, four]):
+        assert len(one.process([Frame(image, "c", i / 24)])[0]) == 1
 
 
 @pytest.mark.parametrize("detector", ["yunet", "haar", "ssd"])
@@ -147,7 +151,18 @@ def test_grey_images_are_read_too(make_pipeline: Callable[..., Pipeline], images
     assert intersection_over_union(face.box, colour.box) > 0.8
 
 
-def test_a_damaged_bundle_is_refused_before_anything_runs(make_bundle: Callable[..., Path]) -> None:
-    folder = make_bundle({"backbone.embedding_size": 5, "head.spec.classes.parts": []})
-    with pytest.raises(Exception, match=r"parts|embedding"):
-        Pipeline(open_bundle(folder), PipelineSettings(), lambda: "f")
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"detector_width": -5}, "width"),
+        ({"detection_threshold": float("nan")}, "threshold"),
+        ({"detection_threshold": 7.0}, "threshold"),
+        ({"detection_interval_frames": 0}, "interval"),
+        ({"detector": "eagle"}, "eagle"),
+    ],
+)
+def test_settings_out_of_range_are_refused(
+    make_pipeline: Callable[..., Pipeline], settings: dict[str, float], word: str
+) -> None:
+    with pytest.raises(MienError, match=word):
+        make_pipeline(**settings)

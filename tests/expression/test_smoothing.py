@@ -112,13 +112,10 @@ def test_another_number_of_classes_starts_afresh() -> None:
     np.testing.assert_array_equal(step(smoother, 0.1, wider), wider)
 
 
-def test_faces_do_not_mix_and_are_forgotten() -> None:
+def test_faces_do_not_mix() -> None:
     smoother = Smoother(0.3)
     smoother.update("f", 0.0, A, NAN, NAN)
     np.testing.assert_array_equal(smoother.update("g", 0.01, B, NAN, NAN)[0], B)
-    smoother.forget("f")
-    smoother.forget("never seen")
-    np.testing.assert_array_equal(smoother.update("f", 0.02, B, NAN, NAN)[0], B)
 
 
 def test_only_the_latest_faces_are_remembered() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.bundle import CropSpec, File, InputSpec, LandmarksSpec, open_bundle
+from mien.bundle import CropSpec, File, InputSpec, LandmarksSpec
 from mien.errors import MienError
 from mien.faces.crop import crop_square
 from mien.faces.detector import Box
@@ -80,10 +80,6 @@ def test_no_faces_no_points() -> None:
 def test_a_network_that_does_not_fit_the_manifest_is_refused(change, model: bytes, problem: str) -> None:
     with pytest.raises(MienError, match=problem):
         LandmarkLocator(model, spec(**change), BackendOptions())
-
-
-def test_a_bundle_without_landmarks_has_no_locator(small_bundle) -> None:
-    assert LandmarkLocator.of(open_bundle(small_bundle), BackendOptions()) is None
 
 
 def test_a_published_network_finds_eyes_nose_mouth_and_contour(clip, yunet) -> None:

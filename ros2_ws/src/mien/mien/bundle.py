@@ -7,7 +7,6 @@ used before its checksum has been compared; no path of a manifest may leave the 
 from __future__ import annotations
 
 import hashlib
-import io
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ _MAXIMUM_FILE_BYTES = 1 << 30
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=8192)]
+_Unit = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Precision = Literal["fp32", "fp16", "int8"]
 
 
@@ -127,7 +127,7 @@ class ValenceArousalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     source: Literal["head", "circumplex"]
     low: float = -1.0
     high: float = 1.0
-    coordinates: dict[str, tuple[float, float]] = {}
+    coordinates: dict[str, tuple[_Unit, _Unit]] = {}
     citation: str = ""
 
 
@@ -201,9 +201,10 @@ class Bundle:
         file = self.manifest.head.file
         try:
             tensors: dict[str, NDArray[np.floating]] = safetensors.numpy.load(self.read(file))
-        except safetensors.SafetensorError as error:
+        except (safetensors.SafetensorError, KeyError) as error:  # KeyError: a number type that numpy lacks
             raise MienError(
-                f"{self.path / file.path} is not a safetensors file ({error})", "Export the bundle again"
+                f"{self.path / file.path} is not a safetensors file of numbers ({error})",
+                "Export the bundle again with float32 or float16 heads",
             ) from error
         try:
             return Head(
@@ -240,7 +241,7 @@ def open_bundle(path: Path) -> Bundle:
     where = path / "manifest.json"
     try:
         head = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MienError(f"{where} is not JSON ({error})", "Export the bundle again") from error
     if not isinstance(head, dict) or head.get("format") != "mien-bundle":
         raise MienError(
@@ -309,38 +310,42 @@ def _affect_problem(manifest: Manifest) -> str | None:
 def _read(bundle: Path, name: str) -> bytes:
     """Read a file below the bundle; a name that leaves it, a link out of it and a huge file are refused."""
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
+    if not parts or name.startswith("/") or any(sign in name for sign in "\\:\0") or ".." in parts:
         raise MienError(
             f"{bundle}: the path {name!r} leaves the bundle",
             "Do not use this bundle; export it again or fetch it from its author",
         )
-    missing = MienError(f"{bundle / name} is missing", "The bundle is incomplete: fetch or export it again")
-    if bundle.is_dir():
-        file = bundle.joinpath(*parts)
-        if not file.resolve().is_relative_to(bundle.resolve()):
-            raise MienError(
-                f"{file} is a link out of the bundle",
-                "Do not use this bundle; export it again or fetch it from its author",
-            )
-        if not file.is_file():
-            raise missing
-        if file.stat().st_size > _MAXIMUM_FILE_BYTES:
-            raise MienError(f"{file} is larger than {_MAXIMUM_FILE_BYTES} bytes", "Export the bundle again")
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            raise MienError(
-                f"{file} cannot be read ({error.strerror})", "Give this user the right to read it"
-            ) from error
     try:
-        with zipfile.ZipFile(io.BytesIO(bundle.read_bytes())) as archive:
-            info = archive.getinfo("/".join(parts))
+        return _read_from_folder(bundle, parts) if bundle.is_dir() else _read_from_zip(bundle, "/".join(parts))
+    except (FileNotFoundError, KeyError) as error:
+        raise MienError(f"{bundle / name} is missing", "The bundle is incomplete: fetch or export it again") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MienError(f"{bundle / name} cannot be read ({reason})", "Give this user the right to read it") from error
+
+
+def _read_from_folder(bundle: Path, parts: tuple[str, ...]) -> bytes:
+    file = bundle.joinpath(*parts)
+    if not file.resolve().is_relative_to(bundle.resolve()):
+        raise MienError(
+            f"{file} is a link out of the bundle",
+            "Do not use this bundle; export it again or fetch it from its author",
+        )
+    if file.stat().st_size > _MAXIMUM_FILE_BYTES:
+        raise MienError(f"{file} is larger than {_MAXIMUM_FILE_BYTES} bytes", "Export the bundle again")
+    return file.read_bytes()
+
+
+def _read_from_zip(bundle: Path, name: str) -> bytes:
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            info = archive.getinfo(name)
             if stat.S_ISLNK(info.external_attr >> 16) or info.file_size > _MAXIMUM_FILE_BYTES:
                 raise MienError(f"{bundle}: {name} is a link or too large", "Export the bundle again")
             return archive.read(info)
-    except KeyError:
-        raise missing from None
-    except (zipfile.BadZipFile, OSError) as error:
+    except (KeyError, OSError, MienError):
+        raise
+    except Exception as error:  # whatever zipfile and its decompressors say of damaged or encrypted files
         raise MienError(
             f"{bundle} is neither a folder nor a readable .zip ({error})", "Fetch or export the bundle again"
         ) from error

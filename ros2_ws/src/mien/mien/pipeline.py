@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle
+from mien.errors import MienError
 from mien.expression.recogniser import FaceInImage, Recogniser, Recognition
 from mien.expression.smoothing import Smoother
 from mien.faces.detector import Box, Detector, Image
@@ -43,6 +44,9 @@ class PipelineSettings:
         track_timeout_s: how long a face that is not seen keeps its id, seconds.
         smoothing_time_constant_s: of expression, valence and arousal, seconds; 0 switches smoothing off.
         backend: what runs the networks, and with how many threads.
+
+    Raises:
+        MienError: a number is out of its range.
     """
 
     detector: str = "yunet"
@@ -52,7 +56,17 @@ class PipelineSettings:
     maximum_faces: int = 16
     track_timeout_s: float = 1.5
     smoothing_time_constant_s: float = 0.3
-    backend: BackendOptions = BackendOptions()
+    backend: BackendOptions = field(default_factory=BackendOptions)
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("detector width", self.detector_width, 0, 8192),
+            ("detection threshold", self.detection_threshold, 0, 0.99),
+            ("detection interval", self.detection_interval_frames, 1, 1000),
+            ("maximum number of faces", self.maximum_faces, 1, 1000),
+        ):
+            if not low <= value <= high:
+                raise MienError(f"The {name} is {value}", f"Give a number from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +213,9 @@ class Pipeline:
 
     def close(self) -> None:
         """Free the networks."""
+        self._detector.close()
+        if self._landmarks is not None:
+            self._landmarks.close()
         self.recogniser.close()
 
     def _find(self, frame: Frame) -> list[Track]:
@@ -217,11 +234,17 @@ class Pipeline:
             or since_search_s + since_last_frame_s > NEW_FACE_WITHIN_S
         )
         if not due:
-            return camera.tracker.predict(frame.stamp_s)
+            return self._best(camera.tracker.predict(frame.stamp_s))
         camera.frames_since_search = 0
         camera.last_search_s = frame.stamp_s
         detections = self._detector.detect(frame.image)[: self.settings.maximum_faces]
-        return camera.tracker.update(detections, frame.stamp_s)
+        return self._best(camera.tracker.update(detections, frame.stamp_s))
+
+    def _best(self, tracks: list[Track]) -> list[Track]:
+        """No more than asked for, also where a track that was missed once stands beside those detected now."""
+        if len(tracks) <= self.settings.maximum_faces:
+            return tracks
+        return sorted(tracks, key=lambda track: (-track.last_seen_s, -track.score))[: self.settings.maximum_faces]
 
     def _locate(self, found: Sequence[tuple[Frame, Track]]) -> list[NDArray[np.float32] | None]:
         """68 landmarks per face where the bundle locates them."""

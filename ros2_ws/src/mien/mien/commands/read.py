@@ -23,8 +23,8 @@ from mien.faces.detector import Image
 from mien.models.default_bundle import default_bundle
 from mien.pipeline import FaceAffect, Frame, Pipeline, PipelineSettings
 from mien.records import FaceRecord, FrameRecord, record_of
-from mien.sources import Frame as SourceFrame
 from mien.sources import PICTURE_SUFFIXES, Source, open_source
+from mien.sources import Frame as SourceFrame
 
 Flag = Parameter(negative="")
 

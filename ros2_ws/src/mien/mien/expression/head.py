@@ -190,6 +190,8 @@ def _parts(
 def _tensor(where: str, name: str, tensors: Mapping[str, NDArray[np.floating]]) -> Array:
     if name not in tensors:
         raise _head_error(f"{where}: tensor {name} is not in the head file")
+    if tensors[name].dtype.kind != "f":
+        raise _head_error(f"{where}: tensor {name} holds {tensors[name].dtype}, not floating-point numbers")
     tensor = np.asarray(tensors[name], np.float32)
     if not np.isfinite(tensor).all():
         raise _head_error(f"{where}: tensor {name} holds values that are not finite")

@@ -20,7 +20,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class FaceInImage:
-    """Where a face is: its image, box and, where the bundle locates them, its 68 landmarks (float32 (68, 2), pixels)."""
+    """Where a face is: image, box and, where the bundle locates them, 68 landmarks (float32 (68, 2), pixels)."""
 
     image: Image
     box: Box
@@ -84,8 +84,17 @@ class Recogniser:
         return self._batch[: len(faces)]
 
     def classify(self, batch: Array) -> Recognition:
-        """Run backbone and head on a batch from `prepare`."""
+        """Run backbone and head on a batch from `prepare`.
+
+        Raises:
+            MienError: the network gives numbers that are not finite.
+        """
         embeddings = self._network.run(batch)[self._bundle.manifest.backbone.embedding_output]
+        if not np.isfinite(embeddings).all():
+            raise MienError(
+                f"{self._bundle.path}: the backbone gives embeddings that are not finite",
+                "Export the bundle again, or choose another precision",
+            )
         prediction = self.head.predict(embeddings)
         valence, arousal = self._affect(prediction.probabilities, prediction.valence, prediction.arousal)
         return Recognition(prediction.probabilities, valence, arousal, prediction.part_confidences, embeddings)
@@ -111,10 +120,16 @@ class Recogniser:
         remedy = "Export the bundle again"
         expected = (spec.input.depth, spec.input.height, spec.input.width)
         shape = self._network.input_shape
-        if len(shape) != 4 or any(found not in (None, wanted) for found, wanted in zip(shape[1:], expected, strict=True)):
+        if len(shape) != 4 or any(
+            found not in (None, wanted) for found, wanted in zip(shape[1:], expected, strict=True)
+        ):
             raise MienError(f"{where}: the backbone takes {shape}, the manifest says (n, {expected})", remedy)
         if spec.embedding_output not in self._network.output_names:
             raise MienError(f"{where}: the backbone has no output {spec.embedding_output!r}", remedy)
-        found = self._network.run(np.zeros((1, *expected), np.float32))[spec.embedding_output].shape
-        if found != (1, spec.embedding_size):
-            raise MienError(f"{where}: the embedding is {found}, the manifest says {spec.embedding_size}", remedy)
+        if shape[0] is not None:
+            raise MienError(
+                f"{where}: the backbone takes batches of {shape[0]} only", f"{remedy} with a free batch size"
+            )
+        found = self._network.run(np.zeros((2, *expected), np.float32))[spec.embedding_output].shape
+        if found != (2, spec.embedding_size):
+            raise MienError(f"{where}: the embedding is {found}, the manifest says (n, {spec.embedding_size})", remedy)

@@ -79,10 +79,6 @@ class Smoother:
             del self._past[next(iter(self._past))]
         return now.probabilities.astype(np.float32), now.valence, now.arousal
 
-    def forget(self, face_id: str) -> None:
-        """Drop what is remembered of a face, if anything."""
-        self._past.pop(face_id, None)
-
     def _continues(self, past: _Past, now: _Past) -> bool:
         gap_s = abs(now.stamp_s - past.stamp_s)
         return (

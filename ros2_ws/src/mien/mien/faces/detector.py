@@ -75,3 +75,7 @@ class Detector(Protocol):
     def detect(self, image: Image) -> list[Detection]:
         """Return the faces of an image, best first; empty when there are none."""
         ...
+
+    def close(self) -> None:
+        """Free what the detector holds; it cannot be used afterwards."""
+        ...

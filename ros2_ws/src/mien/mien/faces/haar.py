@@ -57,6 +57,9 @@ class HaarDetector:
         ]
         return [Detection(box, 1.0) for box in sorted(boxes, key=lambda box: -box.width)]
 
+    def close(self) -> None:
+        """Do nothing: OpenCV frees its network with the object."""
+
 
 def _unavailable() -> MienError:
     return MienError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import Bundle, LandmarksSpec
+from mien.bundle import LandmarksSpec
 from mien.errors import MienError
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box, Image
@@ -36,11 +36,9 @@ class LandmarkLocator:
         self._check(shape)
         self._one_by_one = self._network.input_shape[0] == 1  # as published networks often are
 
-    @staticmethod
-    def of(bundle: Bundle, options: BackendOptions) -> LandmarkLocator | None:
-        """The locator of a bundle, or None where it has none."""
-        spec = bundle.manifest.landmarks
-        return None if spec is None else LandmarkLocator(bundle.read(spec.file), spec, options)
+    def close(self) -> None:
+        """Free the network."""
+        self._network.close()
 
     def locate(self, image: Image, boxes: Sequence[Box]) -> NDArray[np.float32]:
         """Locate the landmarks of faces.

@@ -54,3 +54,6 @@ class SsdDetector:
                 box = Box(x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height)
                 faces.append(Detection(box, min(1.0, score)))
         return faces
+
+    def close(self) -> None:
+        """Do nothing: OpenCV frees its network with the object."""

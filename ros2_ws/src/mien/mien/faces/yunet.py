@@ -25,12 +25,10 @@ _SIZES_KEPT = 4  # cameras of different sizes, each with its own network
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """The network for images of one size, and its input, zero where the image does not reach."""
+    """The network for images shrunk to one size, and its input, zero where the image does not reach."""
 
     network: Network
     batch: Array
-    width: int
-    height: int
 
 
 class YuNetDetector:
@@ -62,22 +60,27 @@ class YuNetDetector:
         image_height, image_width = image.shape[:2]
         if image_height == 0 or image_width == 0:
             return []
-        fitted = self._fit(image_width, image_height)
-        small = cv2.resize(image, (fitted.width, fitted.height), interpolation=cv2.INTER_LINEAR)
+        width, height = search_size(image_width, image_height, self._width)
+        fitted = self._fit(width, height)
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         planes = cv2.split(small) if small.ndim == 3 else [small] * 3
         for target, plane in zip(fitted.batch[0], planes, strict=True):
-            target[: fitted.height, : fitted.width] = plane
+            target[:height, :width] = plane
         columns = fitted.batch.shape[3]
         faces = decode(fitted.network.run(fitted.batch), columns, self._score_threshold, self._nms_threshold)
-        return _in_pixels(faces, image_width / fitted.width, image_height / fitted.height)
+        return _in_pixels(faces, image_width / width, image_height / height)
 
-    def _fit(self, image_width: int, image_height: int) -> _Fitted:
-        """The network for images of a size; the one longest unused makes room for a new one."""
-        size = (image_width, image_height)
+    def close(self) -> None:
+        """Free the networks."""
+        while self._fitted:
+            self._fitted.popitem()[1].network.close()
+
+    def _fit(self, width: int, height: int) -> _Fitted:
+        """The network for a size; the one longest unused makes room for a new one."""
+        size = (width, height)
         if size in self._fitted:
             self._fitted.move_to_end(size)
             return self._fitted[size]
-        width, height = search_size(image_width, image_height, self._width)
         padded_width, padded_height = (math.ceil(side / 32) * 32 for side in (width, height))
         network = load_network(self._model, "the YuNet face detector", self._options, (padded_height, padded_width))
         batch = np.zeros((1, 3, padded_height, padded_width), np.float32)
@@ -85,7 +88,7 @@ class YuNetDetector:
         if len(self._fitted) == _SIZES_KEPT:
             _, oldest = self._fitted.popitem(last=False)
             oldest.network.close()
-        self._fitted[size] = _Fitted(network, batch, width, height)
+        self._fitted[size] = _Fitted(network, batch)
         return self._fitted[size]
 
 
@@ -135,6 +138,7 @@ def decode(
     if not found:
         return np.empty((0, 15), np.float32)
     every = np.concatenate(found)
+    every = every[np.isfinite(every).all(axis=1)]
     keep = cv2.dnn.NMSBoxes(every[:, :4].tolist(), every[:, 14].tolist(), score_threshold, nms_threshold)
     return every[np.asarray(keep, np.intp).ravel()]
 

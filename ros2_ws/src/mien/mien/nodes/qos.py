@@ -6,8 +6,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 DEPTH = 5
-"""Images that may wait in the middleware. More than one, so that those a busy moment replaces are replaced, and counted,
-in the node's inbox instead of vanishing unseen; the inbox itself holds one."""
+"""Images that may wait in the middleware. More than one, so that those which a busy moment replaces are replaced, and
+counted, in the node's inbox instead of vanishing unseen; the inbox itself holds one."""
 _BY_SETTING = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 

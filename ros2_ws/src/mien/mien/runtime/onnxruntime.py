@@ -9,6 +9,9 @@ import onnxruntime
 from mien.errors import MienError
 from mien.runtime.backend import Array
 
+_EXTERNAL_DATA = b"\n\x08location\x12"
+"""How the key of a tensor's external file reads in an ONNX file (TensorProto.external_data)."""
+
 
 class OnnxRuntimeNetwork:
     """A network in ONNX Runtime; see `mien.runtime.backend.Network`.
@@ -30,11 +33,19 @@ class OnnxRuntimeNetwork:
         if input_size is not None:
             options.add_free_dimension_override_by_name("height", input_size[0])
             options.add_free_dimension_override_by_name("width", input_size[1])
+        if _EXTERNAL_DATA in model:
+            raise MienError(
+                f"{name} keeps weights in another file, which no checksum covers", "Export it with its weights inside"
+            )
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a dozen unrelated types
             raise MienError(f"ONNX Runtime cannot load {name} ({error})", "Fetch or export the bundle again") from error
-        (self._input,) = self._session.get_inputs()
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            found = ", ".join(f"{one.name} {one.type}" for one in inputs)
+            raise MienError(f"{name} takes the inputs {found or 'none'}", "Export it with one float32 input")
+        self._input = inputs[0]
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     @property
