@@ -45,7 +45,8 @@ def bench(
 ) -> None:
     """Measure every stage and the whole pipeline, in this process and over DDS, beside paper 003's figures.
 
-    Takes about two minutes. The scenes are made of real faces of the demo video; the cases take turns.
+    Takes about two minutes. The scenes are made of real faces of the demo video; the cases take turns. Where other
+    work goes on, `chrt -f 1 mien bench` (as root) keeps it out of the figures; the report says so.
 
     Args:
         json: File for all figures as JSON; "-" prints them instead of the tables.
@@ -81,7 +82,8 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
     ]
     machine = machine_facts()
     if dds:
-        machine["DDS profile"] = str(large_image_profile() or "none: large images may be lost")
+        profile = large_image_profile()
+        machine["DDS profile"] = profile.name if profile else "none: large images may be lost"
     opened = open_bundle(path or default_bundle())
     warm = warm_pipeline(opened, backend, 1)
     # Before the scenes are made: their video takes more memory than the pipeline.
