@@ -1,4 +1,4 @@
-"""Runs the tests that need no ROS under Python 3.10 and numpy 1, which is what a Jetson with JetPack 6 has.
+"""Runs the robot library's tests that need no ROS under Python 3.10 and numpy 1, as on a Jetson with JetPack 6.
 
     python3 tools/python310.py [pytest arguments]
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from setup import PROJECT, ROOT, run
 
 VENV = ROOT / ".venv-3.10"
-NEED_ROS = ["tests/ros", "tests/nodes"]
+ELSEWHERE = ["tests/ros", "tests/nodes", "tests/trainer", "tests/export"]
 
 
 def find_python() -> Path | None:
@@ -55,8 +55,8 @@ def main() -> int:
     env = {name: value for name, value in os.environ.items() if name not in foreign}
     env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     make_environment(python, env)
-    print("Tests without ROS under Python 3.10 and numpy 1:", flush=True)
-    ignored = [f"--ignore={folder}" for folder in NEED_ROS]
+    print("The robot library without ROS under Python 3.10 and numpy 1:", flush=True)
+    ignored = [f"--ignore={folder}" for folder in ELSEWHERE]
     command = [str(VENV / "bin" / "python"), "-m", "pytest", "-q", *ignored, *sys.argv[1:]]
     return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
 
