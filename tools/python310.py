@@ -39,7 +39,7 @@ def make_environment(python: Path, env: dict[str, str]) -> None:
         return
     shutil.rmtree(VENV, ignore_errors=True)
     run("virtual environment with Python 3.10", [str(python), "-m", "venv", str(VENV)], env)
-    packages = ["--editable", ".[robot,ros-tools,data,dev]", "numpy<2"]
+    packages = ["--editable", ".[robot,ros-tools,data,render,dev]", "numpy<2"]
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
     run("packages for Python 3.10", [*pip, *packages], env)
     made.write_text(value)

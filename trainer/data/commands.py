@@ -11,7 +11,7 @@ import cyclopts
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from mien.bundle import CANONICAL_LABELS
 from trainer.data.catalogue import open_dataset
@@ -164,7 +164,8 @@ def _show(description: Description) -> None:
     console.print(f"{description.dataset}: {description.samples} samples{of}, {people}", highlight=False)
     for reason, count in description.left_out.items():
         console.print(f"left out: {count} × {reason}", highlight=False)
-    table = Table("", *description.splits, box=None, padding=(0, 2, 0, 0))
+    columns = (Column(split, justify="right") for split in description.splits)
+    table = Table("", *columns, box=None, padding=(0, 2, 0, 0))
     splits = description.splits.values()
     for label in CANONICAL_LABELS:
         if any(label in split.expressions for split in splits):

@@ -15,6 +15,7 @@ from mien.faces.detector import Box
 from trainer.data.pictures import Picture
 
 LANDMARKS = 68
+SPLITS = ("train", "validation", "test", "all")
 _TELL_EVERY = 1000
 
 Tell = Callable[[int, int], None]
@@ -125,7 +126,7 @@ class Dataset(ABC):
                 tell(number, len(self))
             counts[sample.split].add(sample)
         people = set().union(*(one.people for one in counts.values()))
-        splits = {split: one.result() for split, one in sorted(counts.items())}
+        splits = {split: counts[split].result() for split in sorted(counts, key=SPLITS.index)}
         return Description(self.name, len(self), self.published, len(people) or None, splits, dict(self.left_out))
 
 

@@ -115,7 +115,7 @@ class CkPlus(Dataset):
                 continue
             used = list(_select(frames, label, chosen))
             self._samples += [self._sample(path, label) for path, label in used]
-            left_out["frames of labelled sequences"] += len(frames) - len(used)
+            left_out["frames that the selection does not use"] += len(frames) - len(used)
         self.left_out = left_out
         classes = set(CANONICAL_LABELS)
         classes -= set() if chosen.contempt else {"contempt"}

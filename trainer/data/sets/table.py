@@ -17,14 +17,14 @@ from mien.errors import MienError
 from mien.faces.detector import Box
 from trainer.data.checks import check_people, look_up, read_rows, to_landmarks, to_number, wrong_row
 from trainer.data.pictures import PictureFile
-from trainer.data.sample import Sample, SampleList
+from trainer.data.sample import SPLITS, Sample, SampleList
 
 _BOX = ("x", "y", "width", "height")
 COLUMNS = (
     *("picture", "split", "person", "expression", "category", "valence", "arousal"),
     *(*_BOX, "landmarks", "sequence", "frame"),
 )
-SPLITS = {name: name for name in ("train", "validation", "test", "all")}
+_SPLITS = {name: name for name in SPLITS}
 _LABELS = {label: label for label in CANONICAL_LABELS}
 
 
@@ -66,7 +66,7 @@ def _sample(file: Path, number: int, row: dict[str, str]) -> Sample:
         wrong_row(file, number, f"the picture {path} is not there")
     return Sample(
         PictureFile(path),
-        look_up(SPLITS, row.get("split", "all"), "split", file, number),
+        look_up(_SPLITS, row.get("split", "all"), "split", file, number),
         person=row.get("person"),
         expression=look_up(_LABELS, row["expression"], "expression", file, number) if "expression" in row else None,
         category=row.get("category"),
