@@ -95,8 +95,14 @@ def _style(random: np.random.Generator, style: str) -> dict[str, Any]:
         fringe = {"fringe": between(0.26, 0.42), "parting": between(-0.15, 0.15)} if style == "bob fringe" else {}
         return {"has_long_hair": True, "hair_length": length, "hair_opening": between(0.54, 0.70), **fringe}
     if style in _COVERS:
-        colour = tuple(float(value) for value in random.uniform(0.03, 0.75, 3))
-        cover: dict[str, Any] = {"cloth_cap": 1.0, "cap_colour": colour, "hairline": between(0.45, 0.65)}
+        level = between(0.03, 0.5)
+        colour = tuple(level * float(value) for value in random.uniform(0.6, 1.4, 3))
+        cover: dict[str, Any] = {
+            "cloth_cap": 1.0,
+            "cap_colour": colour,
+            "hairline": between(0.45, 0.65),
+            "receding": 0.0,
+        }
         if style == "scarf":
             cover |= {
                 "has_long_hair": True,

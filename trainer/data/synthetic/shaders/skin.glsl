@@ -52,7 +52,7 @@ float creases(vec3 p, float wave) {
     vec2 nostril = vec2(0.17, -0.42), corner = vec2(0.36, -0.66);
     vec2 fold = corner - nostril, at = vec2(side, height) - nostril;
     float t = clamp(dot(at, fold) / dot(fold, fold), 0.0, 1.0);
-    float cheeks = band(length(at - fold * t - vec2(0.035, 0.02) * sin(3.14 * t)), 0.0, 0.028);
+    float cheeks = 0.85 * band(length(at - fold * t - vec2(0.035, 0.02) * sin(3.14 * t)), 0.0, 0.036);
     vec2 outer = vec2(side - 0.53, height - 0.01);
     float feet = pow(0.5 + 0.5 * sin(atan(outer.y, max(outer.x, 0.001)) * 11.0), 2.0)
         * smoothstep(0.02, 0.07, outer.x) * smoothstep(0.19, 0.1, outer.x);
@@ -95,7 +95,7 @@ vec3 skin(vec3 p, vec2 at, out float shine) {
     float socket = band(length((vec2(abs(p.x), height) - EYE.xy * vec2(1.0, 0.0)) * vec2(0.8, 1.3)), 0.0, 0.2);
     colour *= mix(vec3(1.0), vec3(0.86, 0.80, 0.80), socket * (0.5 + 0.5 * age_lines) + mask.g * (0.25 + 0.6 * make_up));
     colour = mix(colour, lip_colour * (0.92 + 0.16 * coarse.b), mask.r * 0.9);
-    colour *= 1.0 - 0.42 * clamp(creases(p, coarse.a), 0.0, 1.0);
+    colour *= 1.0 - 0.37 * clamp(creases(p, coarse.a), 0.0, 1.0);
     shine = mix(0.10, 0.22, mask.r);
     colour = mix(colour, brow_colour, clamp(brows(p), 0.0, 1.0));
     colour = mix(colour, hair_colour * 0.85, facial_hair(p, mask.r, dense.b, dense.g) * 0.92);
