@@ -11,16 +11,16 @@ from mien.errors import MienError
 from trainer.data.sample import Dataset
 from trainer.data.sets.affectnet import open_affectnet
 from trainer.data.sets.amigos import open_amigos
-from trainer.data.sets.ck_plus import SELECTIONS, CkPlus
+from trainer.data.sets.ck_plus import SELECTIONS, open_ck_plus
 from trainer.data.sets.fer2013 import open_fer2013, open_fer_plus
-from trainer.data.sets.folders import ExpressionFolders, open_imagenet
+from trainer.data.sets.folders import open_expression_folders, open_imagenet
 from trainer.data.sets.jaffe import open_jaffe
-from trainer.data.sets.ms_celeb import MsCeleb
+from trainer.data.sets.ms_celeb import open_ms_celeb
 from trainer.data.sets.raf_db import open_raf_db
-from trainer.data.sets.renders import Renders
+from trainer.data.sets.renders import open_renders
 from trainer.data.sets.sfew import open_sfew
 from trainer.data.sets.table import open_table
-from trainer.data.sets.vggface2 import VggFace2
+from trainer.data.sets.vggface2 import open_vggface2
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Entry:
 
 
 ENTRIES: dict[str, Entry] = {
-    "ck+": Entry(CkPlus),
-    **{f"ck+:{selection}": Entry(partial(CkPlus, selection=selection)) for selection in SELECTIONS},
+    "ck+": Entry(open_ck_plus),
+    **{f"ck+:{selection}": Entry(partial(open_ck_plus, selection=selection)) for selection in SELECTIONS},
     "jaffe": Entry(open_jaffe),
     "fer2013": Entry(open_fer2013),
     "fer+": Entry(open_fer_plus),
@@ -43,11 +43,11 @@ ENTRIES: dict[str, Entry] = {
     "raf-db": Entry(open_raf_db),
     "raf-db:original": Entry(partial(open_raf_db, pictures="original")),
     "amigos": Entry(open_amigos),
-    "vggface2": Entry(VggFace2),
-    "ms-celeb": Entry(MsCeleb),
+    "vggface2": Entry(open_vggface2),
+    "ms-celeb": Entry(open_ms_celeb),
     "imagenet": Entry(open_imagenet),
-    "renders": Entry(Renders),
-    "folder": Entry(ExpressionFolders),
+    "renders": Entry(open_renders),
+    "folder": Entry(open_expression_folders),
     "csv": Entry(open_table, is_file=True),
 }
 
@@ -60,7 +60,7 @@ def open_dataset(name: str, path: Path) -> Dataset:
         path: its folder, or its file where it is one.
 
     Raises:
-        MienError: the name is unknown, the path is missing, or what is there is not that data set.
+        MienError: the name is unknown, the path is missing or must not be read, or what is there is not that data set.
     """
     if name not in ENTRIES:
         raise MienError(f"There is no data set called {name}", f"Known are {', '.join(ENTRIES)}")
@@ -70,4 +70,9 @@ def open_dataset(name: str, path: Path) -> Dataset:
         if path.exists():
             raise MienError(f"{path} is no {kind}", f"Name the {kind} of {name}")
         raise MienError(f"{path} does not exist", f"Name the {kind} that holds {name}")
-    return entry.open(path)
+    try:
+        return entry.open(path)
+    except OSError as error:
+        raise MienError(
+            f"{error.filename or path} cannot be read ({error.strerror})", "Give this user the right to read it"
+        ) from error

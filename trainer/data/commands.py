@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from mien.bundle import CANONICAL_LABELS
 from trainer.data.catalogue import open_dataset
 from trainer.data.sample import Description, Tell
-from trainer.data.sets.renders import Renders
+from trainer.data.sets.renders import open_renders
 from trainer.data.shards import RECORDS_PER_SHARD, write_shards
 from trainer.data.synthetic.dataset import render as render_domain
 from trainer.data.synthetic.domains import DOMAINS
@@ -98,7 +98,7 @@ def render(
     """
     with _progress("pictures") as tell:
         made = render_domain(domain, out, count=count, side=size, seed=seed, workers=workers, progress=tell)
-    description = Renders(out).describe()
+    description = open_renders(out).describe()
     if as_json:
         _print_json({"made": made, "folder": str(out), **msgspec.structs.asdict(description)})
     else:

@@ -10,7 +10,7 @@ shuffled anew in each pass. That order follows from seed and epoch, so a stream 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -133,47 +133,18 @@ def read_index(folder: Path) -> ShardIndex:
 
 
 class ShardStream:
-    """One pass over a split, shuffled.
-
-    Args:
-        folder: written by `write_shards`.
-        split: whose records to give.
-        seed: of the order; epochs and parts have orders of their own.
-        epoch: number of the pass.
-        position: number of records to leave out, which an interrupted pass has given already.
-        part: which of the `parts` to give; each shard belongs to one part, so that processes share the work.
-        parts: number of parts.
-        shards_at_once: so many shards' encoded records are held in memory and shuffled together.
+    """One pass over a split, shuffled; made by `open_stream`.
 
     Attributes:
-        position: how many records have been given; a new stream can go on from there.
-
-    Raises:
-        MienError: the folder holds no complete shards, the split is not there, or it has fewer shards than parts.
+        position: how many records have been given; another stream can go on from there.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        split: str,
-        seed: int,
-        epoch: int = 0,
-        position: int = 0,
-        part: int = 0,
-        parts: int = 1,
-        shards_at_once: int = 4,
+        self, folder: Path, shards: Sequence[Shard], order: tuple[int, ...], position: int, shards_at_once: int
     ) -> None:
         self.position = position
-        self._folder, self._split, self._order_of = folder, split, (seed, epoch, part)
-        shards = [shard for shard in read_index(folder).shards if shard.split == split]
-        if len(shards) < max(1, parts):
-            raise MienError(
-                f"{folder} has {len(shards)} shards of the split {split}, which {parts} processes cannot share",
-                "Write smaller shards, name another split, or use fewer processes",
-            )
-        order = np.random.default_rng((seed, epoch)).permutation(len(shards))[part::parts]
-        own = [shards[number] for number in order]
-        self._windows = [own[begin : begin + shards_at_once] for begin in range(0, len(own), shards_at_once)]
+        self._folder, self._order = folder, order
+        self._windows = [shards[begin : begin + shards_at_once] for begin in range(0, len(shards), shards_at_once)]
 
     def __len__(self) -> int:
         """Records of the whole pass."""
@@ -186,12 +157,49 @@ class ShardStream:
             if skip >= count:
                 skip -= count
                 continue
-            records = [record for shard in window for record in _read(self._folder / shard.file, shard.records)]
-            order = np.random.default_rng((*self._order_of, number)).permutation(count)[skip:]
+            records = [
+                (shard.split, record) for shard in window for record in _read(self._folder / shard.file, shard.records)
+            ]
+            order = np.random.default_rng((*self._order, number)).permutation(count)[skip:]
             skip = 0
             for place in order.tolist():
                 self.position += 1
-                yield _sample(records[place], self._split)
+                yield _sample(*records[place])
+
+
+def open_stream(
+    folder: Path,
+    split: str,
+    seed: int,
+    epoch: int = 0,
+    position: int = 0,
+    part: int = 0,
+    parts: int = 1,
+    shards_at_once: int = 4,
+) -> ShardStream:
+    """Open a pass over a split.
+
+    Args:
+        folder: written by `write_shards`.
+        split: whose records to give.
+        seed: of the order; epochs and parts have orders of their own.
+        epoch: number of the pass.
+        position: number of records to leave out, which an interrupted pass has given already.
+        part: which of the `parts` to give; each shard belongs to one part, so that processes share the work.
+        parts: number of parts.
+        shards_at_once: so many shards' encoded records are held in memory and shuffled together.
+
+    Raises:
+        MienError: the folder holds no complete shards, the split is not there, or it has fewer shards than parts.
+    """
+    shards = [shard for shard in read_index(folder).shards if shard.split == split]
+    if len(shards) < max(1, parts):
+        raise MienError(
+            f"{folder} has {len(shards)} shards of the split {split}, which {parts} processes cannot share",
+            "Write smaller shards, name another split, or use fewer processes",
+        )
+    order = np.random.default_rng((seed, epoch)).permutation(len(shards))[part::parts]
+    return ShardStream(folder, [shards[number] for number in order], (seed, epoch, part), position, shards_at_once)
 
 
 def _continued(folder: Path, wanted: ShardIndex) -> ShardIndex:
@@ -266,7 +274,7 @@ def _labels(sample: Sample) -> Labels:
 _DECODER = msgspec.json.Decoder(Labels)
 
 
-def _sample(record: dict[str, Any], split: str) -> Sample:
+def _sample(split: str, record: dict[str, Any]) -> Sample:
     name = f"{record['__url__']}, {record['__key__']}"
     suffix = next((key for key in record if key != "json" and not key.startswith("__")), None)
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from mien.errors import MienError
 from tests.trainer.data.layouts import LANDMARKS, write_ck_plus
-from trainer.data.sets.ck_plus import SELECTIONS, CkPlus
+from trainer.data.sets.ck_plus import SELECTIONS, open_ck_plus
 from trainer.data.splits import check_disjoint, folds_by_person
 
 SIX = {"anger", "disgust", "fear", "happiness", "sadness", "surprise"}
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_eight_configurations_of_paper_003(
     folder: Path, selection: str, samples: int, classes: set[str], neutral: int
 ) -> None:
-    dataset = CkPlus(folder, selection)
+    dataset = open_ck_plus(folder, selection)
     counts = Counter(sample.expression for sample in dataset)
     assert set(counts) == classes
     assert (len(dataset), counts["neutral"]) == (samples, neutral)
@@ -57,13 +57,13 @@ def test_the_published_numbers_of_samples_follow_from_table_1_of_paper_003() -> 
 
 
 def test_the_threshold_of_paper_001_tells_frames_of_a_sequence_apart(folder: Path) -> None:
-    dataset = CkPlus(folder, "threshold")
+    dataset = open_ck_plus(folder, "threshold")
     frames = {sample.frame: sample.expression for sample in dataset if sample.person == "S010"}
     assert frames == {**dict.fromkeys((1, 2, 3), "neutral"), **dict.fromkeys((6, 7, 8, 9, 10), "surprise")}
 
 
 def test_a_sample_names_person_sequence_and_landmarks(folder: Path) -> None:
-    sample = next(iter(CkPlus(folder, "6-small")))
+    sample = next(iter(open_ck_plus(folder, "6-small")))
     assert (sample.person, sample.sequence, sample.frame, sample.expression) == ("S005", "S005_001", 10, "disgust")
     assert sample.landmarks is not None
     np.testing.assert_allclose(sample.landmarks, LANDMARKS + np.array([0, 10], np.float32), atol=1e-4)
@@ -72,7 +72,7 @@ def test_a_sample_names_person_sequence_and_landmarks(folder: Path) -> None:
 
 
 def test_sequences_without_a_label_are_left_out_and_counted(folder: Path) -> None:
-    description = CkPlus(folder, "8-small").describe()
+    description = open_ck_plus(folder, "8-small").describe()
     assert description.left_out["sequences without a label"] == 3
     assert description.people == 7  # S999 has no label
     assert description.published == 654
@@ -84,17 +84,17 @@ def test_archives_unpacked_into_folders_of_their_own_are_found(folder: Path, tmp
     for name, inner in (("extended-cohn-kanade-images", "cohn-kanade-images"), (emotions, "Emotion")):
         (tmp_path / name).mkdir()
         (tmp_path / name / inner).symlink_to(folder / inner)
-    assert len(CkPlus(tmp_path)) == 28
+    assert len(open_ck_plus(tmp_path)) == 28
 
 
 def test_landmarks_are_optional(folder: Path, tmp_path: Path) -> None:
     for name in ("cohn-kanade-images", "Emotion"):
         (tmp_path / name).symlink_to(folder / name)
-    assert CkPlus(tmp_path)[0].landmarks is None
+    assert open_ck_plus(tmp_path)[0].landmarks is None
 
 
 def test_folds_never_share_a_person(folder: Path) -> None:
-    dataset = CkPlus(folder, "8-large")
+    dataset = open_ck_plus(folder, "8-large")
     tested: list[str | None] = []
     for train, test in folds_by_person(dataset, 3):
         check_disjoint(train=train, test=test)
@@ -134,19 +134,19 @@ def emotion(root: Path) -> Path:
 def test_a_wrong_copy_is_refused(tmp_path: Path, damage: Callable[[Path], object], problem: str) -> None:
     damage(write_ck_plus(tmp_path))
     with pytest.raises(MienError, match=problem):
-        CkPlus(tmp_path)
+        open_ck_plus(tmp_path)
 
 
 def test_unknown_selections_are_named(folder: Path) -> None:
     with pytest.raises(MienError, match=r"'9-small'.*6-small"):
-        CkPlus(folder, "9-small")
+        open_ck_plus(folder, "9-small")
 
 
 @pytest.mark.parametrize("text", ["1 2 3", "", "x y\n" * 68, "nan nan\n" * 68])
 def test_wrong_landmarks_are_named_when_they_are_read(tmp_path: Path, text: str) -> None:
     write_ck_plus(tmp_path)
     (tmp_path / "Landmarks/S005/001/S005_001_00000010_landmarks.txt").write_text(text)
-    dataset = CkPlus(tmp_path, "6-small")
+    dataset = open_ck_plus(tmp_path, "6-small")
     with pytest.raises(MienError, match=r"S005_001_00000010_landmarks\.txt: landmarks are not 68 points"):
         dataset[0]
 
@@ -155,14 +155,14 @@ def test_missing_landmarks_are_named_when_they_are_read(tmp_path: Path) -> None:
     write_ck_plus(tmp_path)
     (tmp_path / "Landmarks/S005/001/S005_001_00000010_landmarks.txt").unlink()
     with pytest.raises(MienError, match=r"S005_001_00000010_landmarks\.txt is missing"):
-        CkPlus(tmp_path, "6-small")[0]
+        open_ck_plus(tmp_path, "6-small")[0]
 
 
 def test_a_damaged_picture_is_named_when_it_is_read(tmp_path: Path) -> None:
     write_ck_plus(tmp_path)
     path = tmp_path / "cohn-kanade-images/S005/001/S005_001_00000010.png"
     path.write_bytes(path.read_bytes()[:20])
-    sample = CkPlus(tmp_path, "6-small")[0]
+    sample = open_ck_plus(tmp_path, "6-small")[0]
     with pytest.raises(MienError, match=r"S005_001_00000010\.png cannot be read"):
         sample.picture.read()
     path.unlink()

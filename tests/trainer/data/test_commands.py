@@ -32,7 +32,7 @@ from tests.trainer.data.layouts import (
 )
 from trainer.__main__ import app
 from trainer.data.catalogue import ENTRIES, open_dataset
-from trainer.data.shards import ShardStream, read_index
+from trainer.data.shards import open_stream, read_index
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITERS = {
@@ -89,7 +89,7 @@ def test_every_data_set_is_described_and_packed(
     assert read_json(capsys)["splits"] == {split: one["samples"] for split, one in described["splits"].items()}
     dataset = open_dataset(name, tmp_path / "in")
     originals = {(sample.split, sample.picture.encoded()[1]) for sample in dataset}
-    packed = [sample for split in described["splits"] for sample in ShardStream(tmp_path / "out", split, seed=0)]
+    packed = [sample for split in described["splits"] for sample in open_stream(tmp_path / "out", split, seed=0)]
     assert {(sample.split, sample.picture.encoded()[1]) for sample in packed} == originals
     assert all(sample.picture.read().shape[2] == 3 for sample in packed)
 
@@ -131,9 +131,13 @@ def test_own_folders_and_tables_are_described(tmp_path: Path, capsys: pytest.Cap
         ("ck+:9", ".", "There is no data set called ck"),
         ("jaffe", "nowhere", "nowhere does not exist"),
         ("csv", ".", "is no file"),
+        ("ck+", "looped", r"S005_001_00000010_emotion\.txt cannot be read"),
     ],
 )
 def test_what_cannot_be_opened_is_named(tmp_path: Path, name: str, path: str, problem: str) -> None:
+    (file,) = write_ck_plus(tmp_path / "looped").rglob("S005_001_00000010_emotion.txt")
+    file.unlink()
+    file.symlink_to(file)  # nobody can read this
     with pytest.raises(MienError, match=problem):
         run("describe", name, tmp_path / path)
 
@@ -168,7 +172,7 @@ def test_packing_goes_on_after_it_was_killed(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("4000 records of list in 80 shards")
     assert all(path.stat().st_mtime_ns == at for path, at in kept.items() if path.name in finished)
-    assert sorted(sample.frame or 0 for sample in ShardStream(out, "all", seed=0)) == list(range(4000))
+    assert sorted(sample.frame or 0 for sample in open_stream(out, "all", seed=0)) == list(range(4000))
     assert not list(out.glob(".*.partial"))
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from mien.errors import MienError
 from tests.trainer.data.layouts import write_imagenet, write_ms_celeb, write_picture, write_vggface2
+from trainer.data.sample import Dataset
 from trainer.data.sets.folders import open_imagenet
-from trainer.data.sets.ms_celeb import MsCeleb
-from trainer.data.sets.vggface2 import VggFace2
+from trainer.data.sets.ms_celeb import open_ms_celeb
+from trainer.data.sets.vggface2 import open_vggface2
 
 Damage = Callable[[Path], object]
 
@@ -25,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_vggface2_gives_people_and_boxes(tmp_path: Path) -> None:
-    dataset = VggFace2(write_vggface2(tmp_path))
+    dataset = open_vggface2(write_vggface2(tmp_path))
     found = [(sample.split, sample.person, Path(sample.picture.name).name) for sample in dataset]
     assert found == [
         *[("train", "n000002", f"000{number}_01.jpg") for number in (1, 2)],
@@ -44,7 +45,7 @@ def test_vggface2_gives_people_and_boxes(tmp_path: Path) -> None:
 def test_vggface2_without_its_boxes(tmp_path: Path) -> None:
     write_vggface2(tmp_path)
     (tmp_path / "bb_landmark").rename(tmp_path / "elsewhere")
-    assert VggFace2(tmp_path)[0].box is None
+    assert open_vggface2(tmp_path)[0].box is None
 
 
 @pytest.mark.parametrize(
@@ -72,14 +73,14 @@ def test_vggface2_without_its_boxes(tmp_path: Path) -> None:
 def test_another_vggface2_is_refused(tmp_path: Path, damage: Damage, problem: str) -> None:
     damage(write_vggface2(tmp_path))
     with pytest.raises(MienError, match=problem):
-        VggFace2(tmp_path)
+        open_vggface2(tmp_path)
 
 
 @pytest.mark.parametrize("below", ["", "data/aligned_face_images"])
 def test_ms_celeb_reads_pictures_out_of_its_one_file(tmp_path: Path, below: str) -> None:
     (tmp_path / below).mkdir(parents=True, exist_ok=True)
     write_ms_celeb(tmp_path / below)
-    dataset = MsCeleb(tmp_path)
+    dataset = open_ms_celeb(tmp_path)
     assert [sample.person for sample in dataset] == [f"m.0{number}107_f" for number in (0, 0, 1, 1, 2, 2)]
     assert [int(sample.picture.read().mean()) for sample in dataset] == pytest.approx([0, 20, 40, 60, 80, 100], abs=2)
     assert dataset[0].picture.encoded()[0] == ".jpg"
@@ -87,16 +88,16 @@ def test_ms_celeb_reads_pictures_out_of_its_one_file(tmp_path: Path, below: str)
 
 def test_ms_celeb_is_indexed_once_and_again_when_it_has_changed(tmp_path: Path, cache: Path) -> None:
     write_ms_celeb(tmp_path)
-    assert len(MsCeleb(tmp_path)) == 6
+    assert len(open_ms_celeb(tmp_path)) == 6
     (index,) = (cache / "indexes").iterdir()
     made = index.stat().st_mtime_ns
-    assert len(MsCeleb(tmp_path)) == 6
+    assert len(open_ms_celeb(tmp_path)) == 6
     assert index.stat().st_mtime_ns == made
     index.write_bytes(b"damaged")
-    assert len(MsCeleb(tmp_path)) == 6
+    assert len(open_ms_celeb(tmp_path)) == 6
     write_ms_celeb(tmp_path, rows=8)
     os.utime(tmp_path / "FaceImageCroppedWithAlignment.tsv", ns=(1, 1))
-    assert len(MsCeleb(tmp_path)) == 8
+    assert len(open_ms_celeb(tmp_path)) == 8
 
 
 def cut_file(root: Path, size: int) -> None:
@@ -115,13 +116,13 @@ def cut_file(root: Path, size: int) -> None:
 def test_another_ms_celeb_is_refused(tmp_path: Path, damage: Damage, problem: str) -> None:
     damage(write_ms_celeb(tmp_path))
     with pytest.raises(MienError, match=problem):
-        MsCeleb(tmp_path)
+        open_ms_celeb(tmp_path)
 
 
 def test_a_picture_cut_off_within_ms_celeb_is_named(tmp_path: Path) -> None:
     write_ms_celeb(tmp_path)
     cut_file(tmp_path, (tmp_path / "FaceImageCroppedWithAlignment.tsv").stat().st_size - 50)
-    dataset = MsCeleb(tmp_path)
+    dataset = open_ms_celeb(tmp_path)
     with pytest.raises(MienError, match=r"\.tsv, row 6"):
         dataset[5].picture.read()
 
@@ -155,10 +156,11 @@ def test_another_imagenet_is_refused(tmp_path: Path, damage: Damage, problem: st
 
 
 @pytest.mark.parametrize(
-    ("write", "open_it"), [(write_vggface2, VggFace2), (write_ms_celeb, MsCeleb), (write_imagenet, open_imagenet)]
+    ("write", "open_it"),
+    [(write_vggface2, open_vggface2), (write_ms_celeb, open_ms_celeb), (write_imagenet, open_imagenet)],
 )
 def test_a_data_set_can_be_sent_to_other_processes(
-    tmp_path: Path, write: Callable[[Path], Path], open_it: Callable[[Path], MsCeleb]
+    tmp_path: Path, write: Callable[[Path], Path], open_it: Callable[[Path], Dataset]
 ) -> None:
     dataset = open_it(write(tmp_path))
     copy = pickle.loads(pickle.dumps(dataset))

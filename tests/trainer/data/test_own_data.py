@@ -14,7 +14,7 @@ from mien.errors import MienError
 from tests.trainer.data.layouts import LANDMARKS, write_picture
 from trainer.data.pictures import PictureFile
 from trainer.data.sample import Sample, SampleList, Subset
-from trainer.data.sets.folders import ExpressionFolders
+from trainer.data.sets.folders import open_expression_folders
 from trainer.data.sets.table import open_table
 from trainer.data.splits import check_disjoint, folds_by_person, split_by_person
 
@@ -90,7 +90,7 @@ def test_folders_are_named_by_canonical_labels(tmp_path: Path, splits: list[str]
         for label in ("happiness", "anger"):
             write_picture(tmp_path / split / label / "1.jpg")
     (tmp_path / splits[0] / "anger/notes.txt").touch()
-    dataset = ExpressionFolders(tmp_path)
+    dataset = open_expression_folders(tmp_path)
     found = {(sample.split, sample.expression) for sample in dataset}
     assert found == {(split or "all", label) for split in splits for label in ("happiness", "anger")}
     assert len(dataset) == 2 * len(splits)
@@ -110,7 +110,7 @@ def test_wrong_folders_are_refused(tmp_path: Path, damage: Callable[[Path], obje
         write_picture(tmp_path / split / "anger/1.jpg")
     damage(tmp_path)
     with pytest.raises(MienError, match=problem):
-        ExpressionFolders(tmp_path)
+        open_expression_folders(tmp_path)
 
 
 # ---- splits

@@ -23,7 +23,7 @@ from tests.trainer.data.layouts import LANDMARKS
 from trainer.data.output import sole_writer
 from trainer.data.pictures import PictureBytes, PictureFile, encode_png
 from trainer.data.sample import Dataset, Sample
-from trainer.data.shards import Shard, ShardIndex, ShardStream, read_index, write_shards
+from trainer.data.shards import Shard, ShardIndex, ShardStream, open_stream, read_index, write_shards
 
 
 class Generated(Dataset):
@@ -77,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_records_come_out_as_they_went_in(folder: Path) -> None:
     dataset = Generated(500)
-    given = {sample.frame: sample for split in ("train", "test") for sample in ShardStream(folder, split, seed=0)}
+    given = {sample.frame: sample for split in ("train", "test") for sample in open_stream(folder, split, seed=0)}
     assert sorted(map(int, given)) == list(range(500))  # type: ignore[arg-type]
     for expected in dataset:
         sample = given[expected.frame]
@@ -92,11 +92,11 @@ def test_records_come_out_as_they_went_in(folder: Path) -> None:
 
 
 def test_the_order_is_random_but_the_same_for_seed_and_epoch(folder: Path) -> None:
-    first = frames(ShardStream(folder, "train", seed=1))
-    assert first == frames(ShardStream(folder, "train", seed=1))
+    first = frames(open_stream(folder, "train", seed=1))
+    assert first == frames(open_stream(folder, "train", seed=1))
     others = [
-        frames(ShardStream(folder, "train", seed=2)),
-        frames(ShardStream(folder, "train", seed=1, epoch=1)),
+        frames(open_stream(folder, "train", seed=2)),
+        frames(open_stream(folder, "train", seed=1, epoch=1)),
     ]
     for other in others:
         assert sorted(other) == sorted(first)
@@ -108,21 +108,21 @@ def test_the_order_is_random_but_the_same_for_seed_and_epoch(folder: Path) -> No
 
 @pytest.mark.parametrize("position", [0, 1, 79, 80, 81, 237, 399, 400])
 def test_a_stream_goes_on_from_any_position(folder: Path, position: int) -> None:
-    whole = frames(ShardStream(folder, "train", seed=1, epoch=4))
-    stream = ShardStream(folder, "train", seed=1, epoch=4)
+    whole = frames(open_stream(folder, "train", seed=1, epoch=4))
+    stream = open_stream(folder, "train", seed=1, epoch=4)
     before = [sample.frame for sample in islice(stream, position)]
     assert stream.position == position
     assert before == whole[:position]
-    assert frames(ShardStream(folder, "train", seed=1, epoch=4, position=stream.position)) == whole[position:]
+    assert frames(open_stream(folder, "train", seed=1, epoch=4, position=stream.position)) == whole[position:]
 
 
 def test_parts_share_the_records_out(folder: Path) -> None:
-    parts = [ShardStream(folder, "train", seed=1, part=part, parts=3) for part in range(3)]
+    parts = [open_stream(folder, "train", seed=1, part=part, parts=3) for part in range(3)]
     given = [frames(part) for part in parts]
     assert [len(part) for part in parts] == [len(part) for part in given]
     assert sorted(chain.from_iterable(given)) == [number for number in range(500) if number % 5 != 4]
     with pytest.raises(MienError, match="5 shards of the split test, which 6 processes cannot share"):
-        ShardStream(folder, "test", seed=1, parts=6)
+        open_stream(folder, "test", seed=1, parts=6)
 
 
 def test_the_same_data_and_seed_give_the_same_files(folder: Path, tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ def test_other_programs_can_read_a_shard(folder: Path) -> None:
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    broken = next(sample.frame for sample in ShardStream(folder, "train", seed=9, position=170))
+    broken = next(sample.frame for sample in open_stream(folder, "train", seed=9, position=170))
     with pytest.raises(MienError, match=r"missing\.png cannot be read"):
         write_shards(Generated(500, broken), out, seed=3, tell=silent, records_per_shard=20)
     with pytest.raises(MienError, match=r"holds \d+ of 500 records of generated.*goes on where it stopped"):
-        ShardStream(out, "test", seed=0)
+        open_stream(out, "test", seed=0)
     kept = {path: path.stat().st_mtime_ns for path in out.glob("*.tar")}
     assert not list(out.glob(".*.partial"))
     done: list[int] = []
@@ -229,19 +229,19 @@ def test_a_damaged_shard_is_named_and_can_be_made_anew(
     good = path.read_bytes()
     change(path)
     with pytest.raises(MienError, match=problem):
-        list(ShardStream(tmp_path, "test", seed=0))
+        list(open_stream(tmp_path, "test", seed=0))
     path.unlink(missing_ok=True)
     write_shards(Generated(100), tmp_path, 0, silent, records_per_shard=10)
     assert path.read_bytes() == good
-    assert len(frames(ShardStream(tmp_path, "test", seed=0))) == 20
+    assert len(frames(open_stream(tmp_path, "test", seed=0))) == 20
 
 
 def test_a_damaged_index_is_named(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"holds no shards: index\.json is missing"):
-        ShardStream(tmp_path, "train", seed=0)
+        open_stream(tmp_path, "train", seed=0)
     (tmp_path / "index.json").write_text('{"format": "mien-shards", "version": 2}')
     with pytest.raises(MienError, match=r"index\.json cannot be read"):
-        ShardStream(tmp_path, "train", seed=0)
+        open_stream(tmp_path, "train", seed=0)
 
 
 @pytest.mark.parametrize("name", ["pipe:touch ran", "../train-000000.tar", "/train-000000.tar", "train-000000.tar\n"])
@@ -253,13 +253,13 @@ def test_an_index_names_nothing_but_shards_beside_it(
     (tmp_path / "index.json").write_text(json.dumps(index))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MienError, match=r"index\.json cannot be read"):
-        ShardStream(Path(), "test", seed=0)
+        open_stream(Path(), "test", seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
 
 
 def test_a_split_that_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(MienError, match="has 0 shards of the split validation"):
-        ShardStream(folder, "validation", seed=0)
+        open_stream(folder, "validation", seed=0)
 
 
 def multiply_shards(folder: Path, times: int) -> None:
@@ -281,7 +281,7 @@ def test_a_hundred_thousand_records_stream_fast_in_flat_memory(tmp_path: Path) -
     written, times = 10_000, 10
     write_shards(Many(written), tmp_path, 0, silent)
     multiply_shards(tmp_path, times)
-    stream = ShardStream(tmp_path, "train", seed=1)
+    stream = open_stream(tmp_path, "train", seed=1)
     assert len(stream) == 100_000
     process = psutil.Process()
     seen, memory, rates = np.zeros(written, int), [], []
@@ -295,7 +295,7 @@ def test_a_hundred_thousand_records_stream_fast_in_flat_memory(tmp_path: Path) -
     assert set(seen.tolist()) == {times}
     assert max(memory) - memory[0] < 20e6
     assert np.median(rates) >= 5000, rates
-    last = ShardStream(tmp_path, "train", seed=1, position=99_999)
+    last = open_stream(tmp_path, "train", seed=1, position=99_999)
     started = time.process_time()
     assert len(list(last)) == 1
     assert time.process_time() - started < 2
@@ -310,5 +310,5 @@ def test_pictures_keep_their_own_form(tmp_path: Path) -> None:
             return Sample(PictureFile(path), "train")
 
     write_shards(One(1), tmp_path / "out", 0, silent)
-    (sample,) = ShardStream(tmp_path / "out", "train", seed=0)
+    (sample,) = open_stream(tmp_path / "out", "train", seed=0)
     assert sample.picture.encoded() == (".jpg", path.read_bytes())

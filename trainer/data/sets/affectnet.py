@@ -29,9 +29,18 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.faces.detector import Box
-from trainer.data.checks import Source, check_classes, look_up, read_rows, to_landmarks, to_number, wrong_row
+from trainer.data.checks import (
+    Source,
+    check_classes,
+    check_samples,
+    look_up,
+    read_rows,
+    to_landmarks,
+    to_number,
+    wrong_row,
+)
 from trainer.data.pictures import PictureFile
-from trainer.data.sample import Dataset, Sample
+from trainer.data.sample import Dataset, Sample, SampleList
 
 SOURCE = Source(
     "AffectNet",
@@ -58,131 +67,102 @@ def open_affectnet(folder: Path) -> Dataset:
         MienError: a file is missing or cut off, a column, label or number is wrong, or a split lacks a class.
     """
     if (folder / _FOLDERS["train"]).is_dir():
-        return AffectNetFolders(folder)
-    return AffectNetLists(folder)
+        return _open_folders(folder)
+    return _open_lists(folder)
 
 
-class AffectNetLists(Dataset):
-    """The manually annotated lists of 2017. What they say is held in memory, about 0.7 kB a row."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = "AffectNet"
-        self.left_out = left_out = Counter[str]()
-        self._images = SOURCE.first_folder(
-            folder, "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images"
-        )
-        self._paths: list[str] = []
-        splits: list[str] = []
-        boxes: list[list[float]] = []
-        affects: list[tuple[float, float]] = []
-        codes: list[int] = []
-        points: list[NDArray[np.float32] | None] = []
-        for split, name in _LISTS.items():
-            file = SOURCE.first_file(folder, name, f"Manually_Annotated_file_lists/{name}")
-            for number, row in read_rows(file, _COLUMNS, _COLUMNS):
-                code = look_up(_CODES, row["expression"], "expression", file, number)
-                affect = (
-                    _affect(row["valence"], "valence", file, number),
-                    _affect(row["arousal"], "arousal", file, number),
+def _open_lists(folder: Path) -> SampleList:
+    """The manually annotated lists of 2017; what they say is held in memory, about 1.5 kB a row."""
+    images = SOURCE.first_folder(folder, "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
+    left_out: Counter[str] = Counter()
+    samples: list[Sample] = []
+    for split, name in _LISTS.items():
+        file = SOURCE.first_file(folder, name, f"Manually_Annotated_file_lists/{name}")
+        for number, row in read_rows(file, _COLUMNS, _COLUMNS):
+            code = look_up(_CODES, row["expression"], "expression", file, number)
+            valence, arousal = (_affect(row[key], key, file, number) for key in ("valence", "arousal"))
+            box = [_side(row[key], key, file, number) for key in _COLUMNS[1:5]]
+            reason = _why_left_out(code, valence, arousal)
+            if reason:
+                left_out[reason] += 1
+                continue
+            samples.append(
+                Sample(
+                    PictureFile(images / row["subDirectory_filePath"]),
+                    split,
+                    expression=_expression(code),
+                    valence=valence,
+                    arousal=arousal,
+                    box=Box(*box) if min(box[2:]) > 0 else None,
+                    landmarks=_points(row["facial_landmarks"], file, number),
                 )
-                reason = _why_left_out(code, affect)
-                if reason:
-                    left_out[reason] += 1
-                    continue
-                box = [_side(row[key], key, file, number) for key in _COLUMNS[1:5]]
-                self._paths.append(row["subDirectory_filePath"])
-                splits.append(split)
-                boxes.append(box)
-                affects.append(affect)
-                codes.append(code)
-                points.append(_points(row["facial_landmarks"], file, number))
-        self._splits, self._codes = np.array(splits), np.array(codes, np.int8)
-        self._boxes, self._affects = np.array(boxes, np.float32), np.array(affects, np.float32)
-        self._points = points
-        _check(folder, self._splits, self._codes)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Sample:
-        x, y, width, height = self._boxes[index].tolist()
-        valence, arousal = self._affects[index].tolist()
-        return Sample(
-            PictureFile(self._images / self._paths[index]),
-            str(self._splits[index]),
-            expression=_expression(int(self._codes[index])),
-            valence=_known(valence),
-            arousal=_known(arousal),
-            box=Box(x, y, width, height) if width > 0 and height > 0 else None,
-            landmarks=self._points[index],
-        )
+            )
+    check_samples(folder, samples, CLASSES, list(_LISTS))
+    return SampleList("AffectNet", samples, left_out=left_out)
 
 
 class AffectNetFolders(Dataset):
-    """The folders of 2021. The expressions are read when it is opened, the rest when a sample is asked for."""
+    """The folders of 2021: valence, arousal and landmarks are read when a sample is asked for.
 
-    def __init__(self, folder: Path) -> None:
-        self.name = "AffectNet"
-        self.left_out = left_out = Counter[str]()
-        self._files: list[tuple[str, Path]] = []
-        codes: list[int] = []
-        for split, name in _FOLDERS.items():
-            images = SOURCE.first_folder(folder, f"{name}/images")
-            SOURCE.first_folder(folder, f"{name}/annotations")
-            for image in sorted(images.glob("[!.]*.jpg")):
-                file = _annotation(image, "exp")
-                code = look_up(_CODES, f"{_value(file):g}", "expression", file)
-                if code == NO_FACE:
-                    left_out["no face"] += 1
-                    continue
-                self._files.append((split, image))
-                codes.append(code)
-        self._codes = np.array(codes, np.int8)
-        _check(folder, np.array([split for split, _ in self._files]), self._codes)
+    Args:
+        files: split, picture and code of the expression of each sample.
+        left_out: how much of the source is not used, by reason.
+    """
+
+    def __init__(self, files: list[tuple[str, Path, int]], left_out: Counter[str]) -> None:
+        self.name, self.left_out, self._files = "AffectNet", left_out, files
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: int) -> Sample:
-        split, image = self._files[index]
+        split, image, code = self._files[index]
         landmarks = _annotation(image, "lnd")
         return Sample(
             PictureFile(image),
             split,
-            expression=_expression(int(self._codes[index])),
-            valence=_known(_affect_of(_annotation(image, "val"))),
-            arousal=_known(_affect_of(_annotation(image, "aro"))),
+            expression=_expression(code),
+            valence=_affect_of(_annotation(image, "val")),
+            arousal=_affect_of(_annotation(image, "aro")),
             landmarks=to_landmarks(_load(landmarks).ravel(), str(landmarks)),
         )
 
 
-def _check(folder: Path, splits: NDArray[np.str_], codes: NDArray[np.int8]) -> None:
-    found = {
-        split: {name for name in map(_expression, np.unique(codes[splits == split]).tolist()) if name}
-        for split in _LISTS
-    }
+def _open_folders(folder: Path) -> AffectNetFolders:
+    left_out: Counter[str] = Counter()
+    files: list[tuple[str, Path, int]] = []
+    found: dict[str, set[str]] = {split: set() for split in _FOLDERS}
+    for split, name in _FOLDERS.items():
+        images = SOURCE.first_folder(folder, f"{name}/images")
+        for image in sorted(images.glob("[!.]*.jpg")):
+            annotation = _annotation(image, "exp")
+            code = look_up(_CODES, f"{_value(annotation):g}", "expression", annotation)
+            if code == NO_FACE:
+                left_out["no face"] += 1
+                continue
+            files.append((split, image, code))
+            found[split].add(_expression(code) or "")
     check_classes(folder, found, CLASSES)
+    return AffectNetFolders(files, left_out)
 
 
 def _expression(code: int) -> str | None:
     return CLASSES[code] if code < len(CLASSES) else None
 
 
-def _known(value: float) -> float | None:
-    return None if value == _NONE else value
-
-
-def _why_left_out(code: int, affect: tuple[float, float]) -> str | None:
+def _why_left_out(code: int, valence: float | None, arousal: float | None) -> str | None:
     if code == NO_FACE:
         return "no face"
-    if _expression(code) is None and _NONE in affect:
+    if _expression(code) is None and (valence is None or arousal is None):
         return "neither a class nor valence and arousal"
     return None
 
 
-def _affect(text: str, key: str, file: Path, row: int) -> float:
+def _affect(text: str, key: str, file: Path, row: int) -> float | None:
     value = to_number(text, key, file, row)
-    if value != _NONE and not -1 <= value <= 1:
+    if value == _NONE:
+        return None
+    if not -1 <= value <= 1:
         wrong_row(file, row, f"{key} is {text}, neither -2 (none) nor from -1 to 1")
     return value
 
@@ -216,9 +196,11 @@ def _value(file: Path) -> float:
     return float(values.item())
 
 
-def _affect_of(file: Path) -> float:
+def _affect_of(file: Path) -> float | None:
     value = _value(file)
-    if value != _NONE and not -1 <= value <= 1:
+    if value == _NONE:
+        return None
+    if not -1 <= value <= 1:
         raise MienError(
             f"{file} holds {value:g}, neither -2 (none) nor from -1 to 1", "Copy or download that file again"
         )

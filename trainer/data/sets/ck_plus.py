@@ -87,7 +87,24 @@ SELECTIONS = {
 
 
 class CkPlus(Dataset):
-    """Frames of the labelled sequences.
+    """Frames of labelled sequences; their landmarks are read when a sample is asked for."""
+
+    def __init__(self, selection: str, samples: list[Sample], landmarks: Path | None, left_out: Counter[str]) -> None:
+        self.name, self.published, self.left_out = f"CK+ {selection}", SELECTIONS[selection].published, left_out
+        self._samples, self._landmarks = samples, landmarks
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._samples[index]
+        if self._landmarks is None:
+            return sample
+        return replace(sample, landmarks=_read_landmarks(self._landmarks, Path(sample.picture.name)))
+
+
+def open_ck_plus(folder: Path, selection: str = "8-large") -> CkPlus:
+    """Open CK+; it has no split of its own.
 
     Args:
         folder: holds cohn-kanade-images, Emotion and, for samples with landmarks, Landmarks.
@@ -97,77 +114,62 @@ class CkPlus(Dataset):
         MienError: a folder is missing, a file's name or label is wrong, the labelled frame is not there, or a class
             has no sample.
     """
+    chosen = look_up(SELECTIONS, selection, "selection", folder)
+    images, emotions = SOURCE.first_folder(folder, *_IMAGES), SOURCE.first_folder(folder, *_EMOTIONS)
+    left_out: Counter[str] = Counter()
+    samples: list[Sample] = []
+    for sequence in (path for person in folders_in(images) for path in folders_in(person)):
+        frames = _frames(sequence)
+        label = _label(emotions, sequence, frames)
+        if label is None:
+            left_out["sequences without a label"] += 1
+            continue
+        used = [_sample(path, label) for path, label in _select(frames, label, chosen)]
+        samples += used
+        left_out["frames that the selection does not use"] += len(frames) - len(used)
+    classes = set(CANONICAL_LABELS)
+    classes -= set() if chosen.contempt else {"contempt"}
+    classes -= set() if chosen.neutral else {"neutral"}
+    check_samples(images, samples, sorted(classes), ["all"])
+    landmarks = folder / "Landmarks"
+    return CkPlus(selection, samples, landmarks if landmarks.is_dir() else None, left_out)
 
-    def __init__(self, folder: Path, selection: str = "8-large") -> None:
-        self.name = f"CK+ {selection}"
-        chosen = look_up(SELECTIONS, selection, "selection", folder)
-        self.published = chosen.published
-        self._images = SOURCE.first_folder(folder, *_IMAGES)
-        self._emotions = SOURCE.first_folder(folder, *_EMOTIONS)
-        self._landmarks = folder / "Landmarks"
-        left_out: Counter[str] = Counter()
-        self._samples: list[Sample] = []
-        for sequence in (path for person in folders_in(self._images) for path in folders_in(person)):
-            frames = _frames(sequence)
-            label = self._label(sequence, frames)
-            if label is None:
-                left_out["sequences without a label"] += 1
-                continue
-            used = list(_select(frames, label, chosen))
-            self._samples += [self._sample(path, label) for path, label in used]
-            left_out["frames that the selection does not use"] += len(frames) - len(used)
-        self.left_out = left_out
-        classes = set(CANONICAL_LABELS)
-        classes -= set() if chosen.contempt else {"contempt"}
-        classes -= set() if chosen.neutral else {"neutral"}
-        check_samples(self._images, self._samples, sorted(classes), ["all"])
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self._samples[index]
-        if not self._landmarks.is_dir():
-            return sample
-        return replace(sample, landmarks=self._read_landmarks(Path(sample.picture.name)))
-
-    def _label(self, sequence: Path, frames: list[Path]) -> str | None:
-        folder = self._emotions / sequence.parent.name / sequence.name
-        files = sorted(folder.glob("[!.]*_emotion.txt")) if folder.is_dir() else []
-        if not files:
-            return None
-        text = files[0].read_text(encoding="utf-8", errors="replace").strip()
-        try:
-            code = f"{float(text):g}"
-        except ValueError:
-            code = text
-        label = look_up(LABELS, code, "the emotion", files[0])
-        peak = files[0].name.replace("_emotion.txt", ".png")
-        if len(files) > 1 or peak not in {frame.name for frame in frames}:
-            raise MienError(
-                f"{folder}: there must be one label, that of a frame in {sequence}; found {files[-1].name}",
-                "Unpack the data set again, all of its parts",
-            )
-        return label
-
-    def _sample(self, path: Path, label: str) -> Sample:
-        person, sequence, frame = path.stem.split("_")
-        return Sample(
-            PictureFile(path),
-            "all",
-            person=person,
-            expression=label,
-            sequence=f"{person}_{sequence}",
-            frame=int(frame),
+def _label(emotions: Path, sequence: Path, frames: list[Path]) -> str | None:
+    """The expression of a sequence; None where nobody has named it."""
+    folder = emotions / sequence.parent.name / sequence.name
+    files = sorted(folder.glob("[!.]*_emotion.txt")) if folder.is_dir() else []
+    if not files:
+        return None
+    text = files[0].read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        code = f"{float(text):g}"
+    except ValueError:
+        code = text
+    label = look_up(LABELS, code, "the emotion", files[0])
+    peak = files[0].name.replace("_emotion.txt", ".png")
+    if len(files) > 1 or peak not in {frame.name for frame in frames}:
+        raise MienError(
+            f"{folder}: there must be one label, that of a frame in {sequence}; found {files[-1].name}",
+            "Unpack the data set again, all of its parts",
         )
+    return label
 
-    def _read_landmarks(self, picture: Path) -> NDArray[np.float32]:
-        file = self._landmarks / picture.parent.parent.name / picture.parent.name / f"{picture.stem}_landmarks.txt"
-        try:
-            text = file.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise SOURCE.missing(file) from error
-        return to_landmarks(text.split(), str(file))
+
+def _sample(path: Path, label: str) -> Sample:
+    person, sequence, frame = path.stem.split("_")
+    return Sample(
+        PictureFile(path), "all", person=person, expression=label, sequence=f"{person}_{sequence}", frame=int(frame)
+    )
+
+
+def _read_landmarks(landmarks: Path, picture: Path) -> NDArray[np.float32]:
+    file = landmarks / picture.parent.parent.name / picture.parent.name / f"{picture.stem}_landmarks.txt"
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SOURCE.missing(file) from error
+    return to_landmarks(text.split(), str(file))
 
 
 def _frames(sequence: Path) -> list[Path]:

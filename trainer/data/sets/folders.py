@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import CANONICAL_LABELS
 from mien.errors import MienError
+from mien.faces.detector import Box
 from mien.sources import PICTURE_SUFFIXES
 from trainer.data.checks import Source, check_classes, folders_in, look_up
 from trainer.data.pictures import PictureFile
@@ -21,84 +24,103 @@ IMAGENET = Source(
     "the ImageNet team of Princeton and Stanford (page: ImageNet Large Scale Visual Recognition Challenge 2012)",
     "train/n01440764/*.JPEG … and val/n01440764/*.JPEG … (the validation pictures sorted into their classes' folders)",
 )
-IMAGENET_PICTURES, IMAGENET_CLASSES = 1_281_167 + 50_000, 1000
+IMAGENET_PICTURES = 1_281_167 + 50_000
 _LABELS = {label: label for label in CANONICAL_LABELS}
 
 
 class PictureFolders(Dataset):
     """Pictures in folders, one folder for each class, person or kind of object.
 
-    The files' names are held in memory, about 40 bytes each, so that millions fit.
-
     Args:
         name: of the data set.
-        folders: by split, the folder that holds the named folders.
-
-    Raises:
-        MienError: a folder has no picture, or there is none.
+        shows: what the folders' names are, a field of `Sample`.
+        roots: by split, the folder that holds the named folders.
+        groups: split and name of each folder.
+        names: of the files in each folder; about 40 bytes a file, so that millions fit.
     """
 
-    def __init__(self, name: str, folders: Mapping[str, Path]) -> None:
-        self.name = name
-        self._folders = dict(folders)
-        self.groups: list[tuple[str, str]] = []
-        names: list[NDArray[np.bytes_]] = []
-        for split, root in self._folders.items():
-            below = folders_in(root)
-            if not below:
-                raise MienError(f"{root} holds no folders, one for each class", "Sort the pictures into such folders")
-            for folder in below:
-                found = sorted(_pictures(folder))
-                if not found:
-                    raise MienError(
-                        f"{folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)})",
-                        "Put the pictures of that class there, or remove the folder",
-                    )
-                names.append(np.array([os.fsencode(one) for one in found]))
-                self.groups.append((split, folder.name))
+    def __init__(
+        self,
+        name: str,
+        shows: Literal["person", "expression", "category"],
+        roots: Mapping[str, Path],
+        groups: list[tuple[str, str]],
+        names: list[NDArray[np.bytes_]],
+    ) -> None:
+        self.name, self.groups = name, groups
+        self._shows, self._roots, self._names = shows, dict(roots), names
         self._ends = np.cumsum([len(part) for part in names])
-        self._names = names
+        self.boxes: NDArray[np.float32] | None = None
+        """Of the faces, (N, 4) as x, y, width, height in pixels, empty where unknown; None where there are none."""
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __getitem__(self, index: int) -> Sample:
-        path, split, group = self.locate(index)
-        return Sample(PictureFile(path), split, category=group)
-
-    def names(self) -> Iterator[tuple[str, str]]:
-        """Folder and file name of each picture."""
-        for (_, group), names in zip(self.groups, self._names, strict=True):
-            yield from ((group, os.fsdecode(bytes(name))) for name in names)
-
-    def locate(self, index: int) -> tuple[Path, str, str]:
-        """Path, split and folder of a picture."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         number = int(np.searchsorted(self._ends, index, side="right"))
         split, group = self.groups[number]
         within = index - int(self._ends[number]) + len(self._names[number])
-        return self._folders[split] / group / os.fsdecode(bytes(self._names[number][within])), split, group
+        path = self._roots[split] / group / _decode(self._names[number][within])
+        return Sample(
+            PictureFile(path),
+            split,
+            person=group if self._shows == "person" else None,
+            expression=group if self._shows == "expression" else None,
+            category=group if self._shows == "category" else None,
+            box=self._box(index),
+        )
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Folder and file name of each picture."""
+        for (_, group), names in zip(self.groups, self._names, strict=True):
+            yield from ((group, _decode(name)) for name in names)
+
+    def _box(self, index: int) -> Box | None:
+        if self.boxes is None or self.boxes[index, 2] <= 0:
+            return None
+        x, y, width, height = self.boxes[index].tolist()
+        return Box(x, y, width, height)
 
 
-class ExpressionFolders(PictureFolders):
-    """Folders named by canonical labels: FOLDER/happiness or FOLDER/train/happiness with the pictures.
+def scan(name: str, shows: Literal["person", "expression", "category"], roots: Mapping[str, Path]) -> PictureFolders:
+    """List the pictures of all splits.
+
+    Raises:
+        MienError: a root holds no folders, or a folder no pictures.
+    """
+    groups: list[tuple[str, str]] = []
+    names: list[NDArray[np.bytes_]] = []
+    for split, root in roots.items():
+        below = folders_in(root)
+        if not below:
+            raise MienError(f"{root} holds no folders, one for each class", "Sort the pictures into such folders")
+        for folder in below:
+            found = sorted(_pictures(folder))
+            if not found:
+                raise MienError(
+                    f"{folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)})",
+                    "Put the pictures of that class there, or remove the folder",
+                )
+            names.append(np.array([os.fsencode(one) for one in found]))
+            groups.append((split, folder.name))
+    return PictureFolders(name, shows, roots, groups, names)
+
+
+def open_expression_folders(folder: Path) -> PictureFolders:
+    """Open folders named by canonical labels: FOLDER/happiness or FOLDER/train/happiness with the pictures.
 
     Raises:
         MienError: a folder is no canonical label or empty, or a class is in one split only.
     """
-
-    def __init__(self, folder: Path) -> None:
-        splits = {split: folder / split for split in ("train", "validation", "test") if (folder / split).is_dir()}
-        super().__init__("folder", splits or {"all": folder})
-        found: dict[str, set[str]] = {split: set() for split, _ in self.groups}
-        for split, group in self.groups:
-            found[split].add(look_up(_LABELS, group, "the folder", self._folders[split] / group))
-        check_classes(folder, found, sorted(set().union(*found.values())))
-
-    def __getitem__(self, index: int) -> Sample:
-        path, split, group = self.locate(index)
-        return Sample(PictureFile(path), split, expression=group)
+    roots = {split: folder / split for split in ("train", "validation", "test") if (folder / split).is_dir()}
+    roots = roots or {"all": folder}
+    dataset = scan("folder", "expression", roots)
+    for split, group in dataset.groups:
+        look_up(_LABELS, group, "the folder", roots[split] / group)
+    _check_same(folder, dataset)
+    return dataset
 
 
 def open_imagenet(folder: Path) -> PictureFolders:
@@ -110,11 +132,22 @@ def open_imagenet(folder: Path) -> PictureFolders:
     parts = {"train": IMAGENET.first_folder(folder, "train"), "validation": IMAGENET.first_folder(folder, "val")}
     if not folders_in(parts["validation"]):
         raise IMAGENET.missing(parts["validation"] / "n01440764")
-    dataset = PictureFolders("ImageNet", parts)
+    dataset = scan("ImageNet", "category", parts)
     dataset.published = IMAGENET_PICTURES
-    found: dict[str, set[str]] = {split: {group for part, group in dataset.groups if part == split} for split in parts}
-    check_classes(folder, found, sorted(set().union(*found.values())))
+    _check_same(folder, dataset)
     return dataset
+
+
+def _check_same(folder: Path, dataset: PictureFolders) -> None:
+    """Check that all splits have the same classes."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for split, group in dataset.groups:
+        found[split].add(group)
+    check_classes(folder, found, sorted(set().union(*found.values())))
+
+
+def _decode(name: np.bytes_) -> str:
+    return os.fsdecode(bytes(name))
 
 
 def _pictures(folder: Path) -> list[str]:

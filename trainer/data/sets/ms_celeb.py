@@ -34,21 +34,18 @@ SOURCE = Source(
 )
 COLUMNS = 7
 PUBLISHED = 8_456_240
+Index = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bytes_]]
+"""Where pictures begin, how long they are, number of the person, and the people's names."""
 _NAMES = ("offset", "length", "person", "names")
 
 
 class MsCeleb(Dataset):
-    """Aligned faces; `person` is the Freebase MID.
+    """Aligned faces within one file; `person` is the Freebase MID."""
 
-    Raises:
-        MienError: the file is missing, a row has not seven columns, or there is none.
-    """
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, file: Path, index: Index) -> None:
         self.name, self.published = "MS-Celeb-1M", PUBLISHED
-        name = "FaceImageCroppedWithAlignment.tsv"
-        self._file = SOURCE.first_file(folder, name, f"data/aligned_face_images/{name}")
-        self._offset, self._length, self._person, self._names = _cached_index(self._file)
+        self._file = file
+        self._offset, self._length, self._person, self._names = index
 
     def __len__(self) -> int:
         return len(self._offset)
@@ -58,7 +55,15 @@ class MsCeleb(Dataset):
         return Sample(picture, "all", person=self._names[self._person[index]].decode())
 
 
-Index = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bytes_]]
+def open_ms_celeb(folder: Path) -> MsCeleb:
+    """Open MS-Celeb-1M.
+
+    Raises:
+        MienError: the file is missing, a row has not seven columns, or there is none.
+    """
+    name = "FaceImageCroppedWithAlignment.tsv"
+    file = SOURCE.first_file(folder, name, f"data/aligned_face_images/{name}")
+    return MsCeleb(file, _cached_index(file))
 
 
 def _cached_index(file: Path) -> Index:

@@ -12,21 +12,14 @@ from mien.errors import MienError
 from trainer.data.pictures import PictureFile
 from trainer.data.sample import Dataset, Sample
 from trainer.data.synthetic.dataset import Made, read_labels
+from trainer.data.synthetic.labels import Label
 
 
 class Renders(Dataset):
-    """What has been rendered so far. Labels are exact; landmarks may lie outside the picture.
+    """What has been rendered so far. Labels are exact; landmarks may lie outside the picture."""
 
-    Raises:
-        MienError: the folder holds no finished renders, or a label cannot be read.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._labels = folder, read_labels(folder)
-        if not self._labels:
-            raise MienError(f"{folder} holds no finished renders", "Render into it first: mien-train data render")
-        made = msgspec.json.decode((folder / "dataset.json").read_bytes(), type=Made)
-        self.name = f"renders {made.domain}, seed {made.seed}, {made.side} px"
+    def __init__(self, name: str, folder: Path, labels: list[Label]) -> None:
+        self.name, self._folder, self._labels = name, folder, labels
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -47,3 +40,16 @@ class Renders(Dataset):
             sequence=label.sequence or None,
             frame=label.frame if label.sequence else None,
         )
+
+
+def open_renders(folder: Path) -> Renders:
+    """Open a folder of renders, finished or not.
+
+    Raises:
+        MienError: the folder holds no finished renders, or a label cannot be read.
+    """
+    labels = read_labels(folder)
+    if not labels:
+        raise MienError(f"{folder} holds no finished renders", "Render into it first: mien-train data render")
+    made = msgspec.json.decode((folder / "dataset.json").read_bytes(), type=Made)
+    return Renders(f"renders {made.domain}, seed {made.seed}, {made.side} px", folder, labels)

@@ -12,13 +12,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.faces.detector import Box
 from trainer.data.checks import Source, check_people, read_rows, to_number
-from trainer.data.pictures import PictureFile
-from trainer.data.sample import Sample
-from trainer.data.sets.folders import PictureFolders
+from trainer.data.sets.folders import PictureFolders, scan
 
 SOURCE = Source(
     "VGGFace2",
@@ -26,11 +24,12 @@ SOURCE = Source(
     "train and test and, if wanted, bb_landmark",
 )
 SPLITS = ("train", "test")
+PUBLISHED = 3_141_890 + 169_396
 _SIDES = ("X", "Y", "W", "H")
 
 
-class VggFace2(PictureFolders):
-    """People's pictures; `person` is the folder's name.
+def open_vggface2(folder: Path) -> PictureFolders:
+    """Open VGGFace2; `person` is the folder's name.
 
     Args:
         folder: holds train, test and, for boxes, bb_landmark.
@@ -38,43 +37,36 @@ class VggFace2(PictureFolders):
     Raises:
         MienError: a folder is missing or empty, a person is in both splits, or a box's row is wrong or of no picture.
     """
+    dataset = scan("VGGFace2", "person", {split: SOURCE.first_folder(folder, split) for split in SPLITS})
+    dataset.published = PUBLISHED
+    splits: dict[str, set[str]] = defaultdict(set)
+    for split, person in dataset.groups:
+        splits[person].add(split)
+    check_people(folder, splits)
+    files = [
+        file
+        for split in SPLITS
+        for part in ("bb_landmark", "meta/bb_landmark")
+        if (file := folder / part / f"loose_bb_{split}.csv").is_file()
+    ]
+    if files:
+        dataset.boxes = _read_boxes(files, dataset)
+    return dataset
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__("VGGFace2", {split: SOURCE.first_folder(folder, split) for split in SPLITS})
-        self.published = 3_311_286
-        splits: dict[str, set[str]] = defaultdict(set)
-        for split, person in self.groups:
-            splits[person].add(split)
-        check_people(folder, splits)
-        files = [
-            file
-            for split in SPLITS
-            for part in ("bb_landmark", "meta/bb_landmark")
-            if (file := folder / part / f"loose_bb_{split}.csv").is_file()
-        ]
-        self._boxes = self._read_boxes(files) if files else None
 
-    def __getitem__(self, index: int) -> Sample:
-        path, split, person = self.locate(index)
-        box = None
-        if self._boxes is not None and self._boxes[index, 2] > 0:
-            x, y, width, height = self._boxes[index].tolist()
-            box = Box(x, y, width, height)
-        return Sample(PictureFile(path), split, person=person, box=box)
-
-    def _read_boxes(self, files: list[Path]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        """Boxes by sample, float32 (N, 4) as x, y, width, height; 0 where there is none."""
-        keys = np.array([f"{person}/{Path(name).stem}".encode() for person, name in self.names()])
-        order = np.argsort(keys)
-        boxes = np.zeros((len(self), 4), np.float32)
-        for file in files:
-            for number, row in read_rows(file, ["NAME_ID", *_SIDES]):
-                key = row["NAME_ID"].encode()
-                place = int(np.searchsorted(keys, key, sorter=order))
-                if place == len(keys) or keys[order[place]] != key:
-                    raise MienError(
-                        f"{file}, row {number}: there is no picture {row['NAME_ID']}.jpg",
-                        "Unpack the data set again, all of its parts",
-                    )
-                boxes[order[place]] = [to_number(row[side], side, file, number) for side in _SIDES]
-        return boxes
+def _read_boxes(files: list[Path], dataset: PictureFolders) -> NDArray[np.float32]:
+    """Boxes by sample, (N, 4) as x, y, width, height; 0 where there is none."""
+    keys = np.array([f"{person}/{Path(name).stem}".encode() for person, name in dataset.names()])
+    order = np.argsort(keys)
+    boxes = np.zeros((len(keys), 4), np.float32)
+    for file in files:
+        for number, row in read_rows(file, ["NAME_ID", *_SIDES]):
+            key = row["NAME_ID"].encode()
+            place = int(np.searchsorted(keys, key, sorter=order))
+            if place == len(keys) or keys[order[place]] != key:
+                raise MienError(
+                    f"{file}, row {number}: there is no picture {row['NAME_ID']}.jpg",
+                    "Unpack the data set again, all of its parts",
+                )
+            boxes[order[place]] = [to_number(row[side], side, file, number) for side in _SIDES]
+    return boxes
