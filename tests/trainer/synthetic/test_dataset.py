@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from trainer.data.output import sole_writer
 from trainer.data.synthetic import dataset
 from trainer.data.synthetic.dataset import PART, read_labels, render
 from trainer.data.synthetic.domains import find_domain
@@ -55,7 +56,7 @@ def test_a_full_disk_leaves_what_is_finished_and_the_next_call_goes_on(tmp_path:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))  # labels of a part need more
     try:
-        with pytest.raises(MienError, match=r"cannot be written.*Free some space"):
+        with pytest.raises(MienError, match="cannot be written"):
             render("objects", folder, count=3 * PART, side=32, workers=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -88,7 +89,7 @@ def test_a_killed_render_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_two_renders_into_one_folder_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     render("objects", folder, count=3, side=32, workers=1)
-    with dataset._lock(folder), pytest.raises(MienError, match="Another process is rendering into"):
+    with sole_writer(folder), pytest.raises(MienError, match="another process is writing there"):
         render("objects", folder, count=6, side=32, workers=1)
     assert render("objects", folder, count=6, side=32, workers=1) == 3, "the lock ends with the render"
 

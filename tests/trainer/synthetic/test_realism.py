@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mien.bundle import open_bundle
 from mien.models.default_bundle import default_bundle
 from trainer.data.synthetic.domains import DOMAINS
-from trainer.data.synthetic.realism import MEASURED, MEASURING_SEED, TUNING_SEED, measure_realism
+from trainer.data.synthetic.realism import MEASURED, MEASURING_SEED, TUNING_SEED, measure_realism, show_realism
 from trainer.data.synthetic.sheet import save_sheet, sheet_of_domain
 from trainer.data.synthetic.studio import Studio
 
@@ -21,6 +22,13 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.slow
 def test_models_trained_on_photographs_find_and_read_the_renders(small_studio: Studio) -> None:
     result = measure_realism(open_bundle(default_bundle()), renders_per_class=10)
+    console = Console(record=True, width=200)
+    show_realism(result, console)
+    table = console.export_text()
+    assert f"{result.classes['fear'].recall:.2f}" in next(
+        line for line in table.splitlines() if line.startswith("fear")
+    )
+    assert "tuned with this network on other people" in table
     assert MEASURING_SEED != TUNING_SEED
     assert set(result.classes) == set(MEASURED)
     assert result.detected >= 0.98

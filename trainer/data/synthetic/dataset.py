@@ -11,20 +11,19 @@ stops a render - a full disk, a power cut, Ctrl-C - what is finished stays valid
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import msgspec
 
 from mien.errors import MienError
+from trainer.data.output import output_errors, sole_writer, whole_file
 from trainer.data.synthetic.domains import Domain, find_domain
 from trainer.data.synthetic.labels import Label
 from trainer.data.synthetic.sample import make_sample
@@ -82,13 +81,9 @@ def render(
             f"Renders of side {side}, seed {seed}, count {count} with {workers} workers cannot be made",
             "Give a side of 32 to 512 pixels, a seed and count from 0, and at least one worker",
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder):
-            _claim(folder, Made(domain.name, seed, side))
-            return _render_missing(domain, folder, count, side, seed, workers, progress)
-    except OSError as error:
-        raise MienError(*_explain(folder, error)) from error
+    with sole_writer(folder), output_errors(folder):
+        _claim(folder, Made(domain.name, seed, side))
+        return _render_missing(domain, folder, count, side, seed, workers, progress)
 
 
 def read_labels(folder: Path) -> list[Label]:
@@ -173,17 +168,16 @@ def _make_part(
     domain = find_domain(domain_name)
     cv2.setNumThreads(1)  # the pictures are too small to share, and the processes already use every core
     try:
-        (folder / "images" / f"{part:05d}").mkdir(parents=True, exist_ok=True)
-        lines = []
-        for index in indices:
-            image, label = make_sample(domain, seed, index, side)
-            label = msgspec.structs.replace(label, file=f"images/{part:05d}/{index:06d}.png")
-            (folder / label.file).write_bytes(cv2.imencode(".png", image, _PNG)[1].tobytes())
-            lines.append(msgspec.json.encode(label))
-        os.sync()  # the pictures first: labels promise that they are there
-        _write(folder / "parts" / f"{part:05d}-{indices[0]:06d}.jsonl", b"\n".join(lines) + b"\n")
-    except OSError as error:
-        return _explain(folder, error)
+        with output_errors(folder):
+            (folder / "images" / f"{part:05d}").mkdir(parents=True, exist_ok=True)
+            lines = []
+            for index in indices:
+                image, label = make_sample(domain, seed, index, side)
+                label = msgspec.structs.replace(label, file=f"images/{part:05d}/{index:06d}.png")
+                (folder / label.file).write_bytes(cv2.imencode(".png", image, _PNG)[1].tobytes())
+                lines.append(msgspec.json.encode(label) + b"\n")
+            os.sync()  # the pictures first: labels promise that they are there
+            _write(folder / "parts" / f"{part:05d}-{indices[0]:06d}.jsonl", b"".join(lines))
     except MienError as error:
         return error.problem, error.remedy
     return len(indices)
@@ -216,35 +210,7 @@ def _claim(folder: Path, made: Made) -> None:
             )
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """One render at a time; the lock ends with the process, however that ends."""
-    with (folder / ".lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MienError(
-                f"Another process is rendering into {folder}", "Wait until it has finished, or give another folder"
-            ) from error
-        yield
-
-
 def _write(path: Path, data: bytes) -> None:
-    """All or nothing."""
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _explain(folder: Path, error: OSError) -> tuple[str, str]:
-    return (
-        f"{error.filename or folder} cannot be written ({error.strerror})",
-        "Free some space or mend the folder's rights, then render again: it goes on with what is finished",
-    )
+    with whole_file(path) as partial:
+        partial.write_bytes(data)

@@ -65,8 +65,10 @@ PROTOTYPES: dict[str, tuple[Prototype, ...]] = {
         Prototype("5+20", 1, {5: 1.2, 20: 1.2}, is_strong=False),
     ),
     "disgust": (
-        Prototype("9+10", 3, {9: 2.2, 10: 0.95, 7: 0.7, 6: 0.4, 17: 0.25, 43: 0.24}),
-        Prototype("9+17", 3, {9: 2.15, 10: 0.55, 7: 0.6, 6: 0.5, 17: 0.42, 43: 0.3, 4: 0.3}),
+        # The pursed lips (18) are not in the tables: they part disgust from anger for the network.
+        Prototype("9+10+17+18", 3, {9: 2.2, 10: 0.9, 7: 0.7, 6: 0.2, 17: 0.7, 43: 0.24, 15: 0.12, 4: 0.1, 18: 0.5}),
+        Prototype("9+10+15+17+18", 2, {9: 2.2, 10: 1.3, 7: 0.7, 6: 0.2, 17: 0.9, 43: 0.24, 15: 0.3, 4: 0.1, 18: 0.7}),
+        Prototype("9+17", 2, {9: 2.15, 10: 0.55, 7: 0.6, 6: 0.5, 17: 0.42, 43: 0.3, 4: 0.3}, is_strong=False),
         Prototype("10+17", 1, {9: 0.95, 10: 1.25, 7: 0.65, 6: 0.5, 15: 0.7, 17: 0.9, 43: 0.26}, is_strong=False),
         Prototype("9+16+25", 1, {9: 1.5, 10: 0.8, 16: 0.8, 7: 0.8, 25: 0.3}, is_strong=False),
         Prototype("10", 1, {10: 1.1, 17: 0.3}, is_strong=False),

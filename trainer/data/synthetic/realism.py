@@ -1,7 +1,8 @@
 """Do detectors and a network trained on photographs see in the renders what their labels say?
 
-The faces are strong, open expressions of people who are in no data set, near-frontal, without anything in front of the
-face, in varied light. They are searched and read exactly as on a robot: the bundle's detector, crop and network.
+The faces are strong expressions (the prototypes that count as strong, at intensity 0.85 to 1) of people who are in no
+data set, near-frontal, without glasses or anything else in front of the face, in varied light. They are searched and
+read exactly as on a robot: the bundle's detector, crop and network.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from mien.bundle import Bundle
 from mien.errors import MienError
@@ -62,7 +65,7 @@ class Realism(msgspec.Struct, frozen=True):
     detected: float
     classes: dict[str, ClassFigures]
     note: str = (
-        "strong, open, near-frontal renders; the prototypes were tuned with this network on other people, "
+        "strong, near-frontal renders without glasses; the prototypes were tuned with this network on other people, "
         "so the figures say that expressions are readable, not that renders equal photographs"
     )
 
@@ -106,6 +109,21 @@ def measure_realism(bundle: Bundle, renders_per_class: int = 200, seed: int = ME
             for label, count in counts.items()
         },
     )
+
+
+def show_realism(result: Realism, console: Console) -> None:
+    """Print the figures as a table; `msgspec.json.encode` gives them as JSON."""
+    console.print(
+        f"{result.model}, crop {result.crop}: {result.people} people, {result.image_side} px; "
+        f"faces found in {result.detected:.1%}; {result.note}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    table = Table("", "renders", "found", "recall", "taken for", box=None, padding=(0, 1, 0, 0))
+    for label, figures in result.classes.items():
+        others = ", ".join(f"{name} {count}" for name, count in figures.taken_for.items())
+        table.add_row(label, str(figures.renders), str(figures.found), f"{figures.recall:.2f}", others)
+    console.print(table)
 
 
 def render_strong(renders_per_class: int, seed: int) -> Iterator[tuple[str, Image]]:

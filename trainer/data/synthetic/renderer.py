@@ -88,6 +88,7 @@ class Renderer:
         for number, (name, texels) in enumerate((("masks", assets.masks), ("grain", make_grain()))):
             texture = self._context.texture(texels.shape[1::-1], 4, np.ascontiguousarray(texels).tobytes())
             texture.build_mipmaps()
+            texture.filter = self._moderngl.LINEAR_MIPMAP_NEAREST, self._moderngl.LINEAR
             texture.use(number)
             for program in self._programs.values():
                 if name in program:

@@ -81,5 +81,6 @@ void main() {
     float spot = pow(max(dot(normal, halfway), 0.0), gloss) * shine;
     vec3 light = ambient_colour * (0.8 + 0.2 * normal.y) + light_colour * key + fill_colour * fill;
     vec3 lit = colour * light + light_colour * spot;
-    pixel = vec4(pow(clamp(lit, 0.0, 4.0), vec3(0.85)) * opacity, opacity);
+    lit = clamp(lit, 0.0, 1.5);
+    pixel = vec4(mix(lit, sqrt(lit), 0.27) * opacity, opacity);  // a camera lifts the shadows
 }

@@ -6,7 +6,8 @@ uniform float cloth_cap;      // 1 where the cap is a hat or scarf
 uniform vec3 cap_colour;
 
 vec3 strands(vec3 p, vec3 colour) {
-    vec2 tile = unrolled(p) + curl * 0.06 * (vec2(texture(grain, unrolled(p) * 2.0).a) - 0.5);
+    vec2 tile = unrolled(p);
+    tile += curl * 0.06 * (texture(grain, tile * 2.0).a - 0.5);
     float along = mix(0.25, 2.2, curl);  // straight strands are long
     float fine = texture(grain, tile * vec2(3.0, 3.0 * along)).b;
     float coarse = texture(grain, tile * vec2(1.1, 1.1 * along) + 0.3).b;
@@ -25,7 +26,7 @@ vec3 long_hair(vec3 p) {
     float height = p.y - EYE.y;
     float ragged = mix(0.25 * texture(grain, unrolled(p) * vec2(2.0, 0.0)).b, 0.0, cloth_cap);
     float wave = 0.08 * (texture(grain, vec2(sign(p.x) * 0.3 + noise_seed * 0.1, p.y * 0.5)).a - 0.5) * (1.0 - cloth_cap);
-    float round_top = sqrt(clamp(1.0 - pow(max(height + 0.1, 0.0) / 0.95, 2.0), 0.0, 1.0));
+    float round_top = sqrt(clamp(1.0 - square(max(height + 0.1, 0.0) / 0.95), 0.0, 1.0));
     float under_chin = cloth_cap * smoothstep(-1.12, -1.35, height);
     float free = (hair_opening + wave) * mix(round_top, 0.0, under_chin);
     if (height < hair_length + ragged || (p.z > EYE.z - 0.35 && abs(p.x) < free)) discard;

@@ -24,7 +24,13 @@ uniform float crease_eyes;
 uniform float crease_nose;
 
 float band(float value, float middle, float width) {
-    return exp(-pow((value - middle) / width, 2.0));
+    return bell(square((value - middle) / width));
+}
+
+// 0.5 + 0.5 * sin(x), nearly.
+float wave_line(float x) {
+    float t = fract(x * 0.159155 - 0.25) * 2.0 - 1.0;
+    return square(1.0 - t * t);
 }
 
 // Where a point of the head falls on the tile of noise: unrolled around the head, elsewhere for everyone.
@@ -46,18 +52,19 @@ float brows(vec3 p) {
 float creases(vec3 p, float wave) {
     float side = abs(p.x), height = p.y - EYE.y;
     float wobble = 0.04 * wave;
-    float lines = pow(0.5 + 0.5 * sin((height + wobble) * 58.0), 3.0);
+    float lines = wave_line((height + wobble) * 58.0);
+    lines *= square(lines);
     float forehead = lines * smoothstep(0.36, 0.46, height) * smoothstep(0.85, 0.68, height) * smoothstep(0.55, 0.2, side);
     float glabella = 0.7 * band(side, 0.055, 0.03) * smoothstep(0.10, 0.2, height) * smoothstep(0.40, 0.28, height);
     vec2 nostril = vec2(0.17, -0.42), corner = vec2(0.36, -0.66);
     vec2 fold = corner - nostril, at = vec2(side, height) - nostril;
     float t = clamp(dot(at, fold) / dot(fold, fold), 0.0, 1.0);
-    float cheeks = 0.85 * band(length(at - fold * t - vec2(0.035, 0.02) * sin(3.14 * t)), 0.0, 0.036);
+    float cheeks = 0.85 * band(length(at - fold * t - vec2(0.035, 0.02) * 4.0 * t * (1.0 - t)), 0.0, 0.036);
     vec2 outer = vec2(side - 0.53, height - 0.01);
-    float feet = pow(0.5 + 0.5 * sin(atan(outer.y, max(outer.x, 0.001)) * 11.0), 2.0)
+    float feet = square(wave_line(outer.y / max(outer.x, 0.02) * 10.0))
         * smoothstep(0.02, 0.07, outer.x) * smoothstep(0.19, 0.1, outer.x);
-    float bags = band(height, -0.155 - 0.05 * (1.0 - pow((side - 0.3) / 0.22, 2.0)), 0.022) * smoothstep(0.24, 0.1, abs(side - 0.3));
-    float bridge = pow(0.5 + 0.5 * sin(height * 95.0 + side * 25.0), 2.0) * smoothstep(0.2, 0.08, side)
+    float bags = band(height, -0.155 - 0.05 * (1.0 - square((side - 0.3) / 0.22)), 0.022) * smoothstep(0.24, 0.1, abs(side - 0.3));
+    float bridge = square(wave_line(height * 95.0 + side * 25.0)) * smoothstep(0.2, 0.08, side)
         * smoothstep(-0.16, -0.08, height) * smoothstep(0.1, 0.03, height) * step(EYE.z + 0.1, p.z);
     float front = smoothstep(EYE.z - 0.45, EYE.z - 0.25, p.z);
     return front * (forehead * (crease_forehead + 0.45 * age_lines) + glabella * (crease_glabella + 0.3 * age_lines)
@@ -88,10 +95,11 @@ vec3 skin(vec3 p, vec2 at, out float shine) {
     float uneven = coarse.r;
     colour *= 1.0 + blotches * (uneven - 0.5) * 0.45;
     vec2 cheek = (vec2(abs(p.x), height) - vec2(0.40, -0.38)) / vec2(0.26, 0.22);
-    colour *= mix(vec3(1.0), vec3(1.08, 0.88, 0.86), exp(-dot(cheek, cheek)) * (0.5 + 0.4 * make_up));
+    float near_cheek = bell(dot(cheek, cheek));
+    colour *= mix(vec3(1.0), vec3(1.08, 0.88, 0.86), near_cheek * (0.5 + 0.4 * make_up));
     vec2 tip = vec2(p.x, height + 0.34) / vec2(0.17, 0.12);
-    colour *= mix(vec3(1.0), vec3(1.05, 0.90, 0.88), exp(-dot(tip, tip)) * 0.6);
-    colour *= mix(1.0, 0.80, freckles * smoothstep(0.58, 0.70, dense.g) * exp(-dot(cheek * 0.5, cheek * 0.5)));
+    colour *= mix(vec3(1.0), vec3(1.05, 0.90, 0.88), bell(dot(tip, tip)) * 0.6);
+    colour *= mix(1.0, 0.80, freckles * smoothstep(0.58, 0.70, dense.g) * bell(0.25 * dot(cheek, cheek)));
     float socket = band(length((vec2(abs(p.x), height) - EYE.xy * vec2(1.0, 0.0)) * vec2(0.8, 1.3)), 0.0, 0.2);
     colour *= mix(vec3(1.0), vec3(0.86, 0.80, 0.80), socket * (0.5 + 0.5 * age_lines) + mask.g * (0.25 + 0.6 * make_up));
     colour = mix(colour, lip_colour * (0.92 + 0.16 * coarse.b), mask.r * 0.9);
