@@ -115,7 +115,7 @@ def test_an_absent_face_stays_in_its_interaction_with_less_confidence(interactio
     tea = interactions.begin("tea", [], 0)
     now_s = show(interactions, "f1", "happiness", 0, 10)
     before = by_name(interactions.states(now_s))["tea", "f1"].state
-    (after,) = interactions.states(now_s + 60)
+    (after,) = interactions.states(now_s + 50)
     assert after.interaction_id == tea
     assert after.state.score == before.score
     assert after.state.confidence < 0.1 * before.confidence
@@ -240,3 +240,11 @@ def test_the_order_of_cameras_does_not_matter_much(interactions: Interactions) -
     (anna,) = interactions.end(tea, 10).people
     assert anna.state.observed_s == pytest.approx(9.9)
     assert anna.state.score == pytest.approx(1)
+
+
+def test_who_left_a_begun_interaction_long_ago_waits_for_its_summary(interactions: Interactions) -> None:
+    tea = interactions.begin("tea", [], 0)
+    now_s = show(interactions, "f1", "happiness", 0, 10)
+    now_s = show(interactions, "f2", "anger", now_s + 100, 10)
+    assert {person.face_id for person in interactions.states(now_s)} == {"f2"}
+    assert {person.face_id for person in interactions.end(tea, now_s).people} == {"f1", "f2"}

@@ -149,7 +149,7 @@ def test_stamps_that_go_backwards_are_kept_and_reported(robot: Driver) -> None:
         assert stamp_ns(answer) == stamp
         assert len(answer.faces) == 1
     report = robot.wait_for_diagnostics(
-        lambda report: int(report[f"camera {RAW}"][2]["stamps_backwards"]) >= 2, "stamps that went backwards"
+        lambda report: int(report[f"camera {RAW}"][2]["stamps_not_later"]) >= 2, "stamps that went backwards"
     )
     level, text, _ = report[f"camera {RAW}"]
     assert level == WARN

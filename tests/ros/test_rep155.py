@@ -204,3 +204,10 @@ def test_deactivating_takes_all_topics_away(robot: Driver) -> None:
 def test_every_expression_has_a_word() -> None:
     assert set(EXPRESSIONS) == set(CANONICAL_LABELS)
     assert set(EXPRESSIONS.values()) <= REP_155_WORDS
+
+
+def test_faces_that_come_and_go_all_the_time_end_nothing(start_process, hri: dict[str, str]) -> None:
+    script = Path(__file__).with_name("humans_churn.py")
+    process = start_process("churn", [sys.executable, str(script)], {**node_environment(), **hri})
+    assert process.wait(60) == 0, process.output
+    assert "survived" in process.output

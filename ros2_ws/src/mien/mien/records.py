@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from mien.errors import MienError
 from mien.pipeline import FaceAffect
 
 
@@ -55,7 +56,14 @@ def face_record(
     valence: float,
     arousal: float,
 ) -> FaceRecord:
-    """Round to what the numbers are worth; NaN becomes null, which JSON can say."""
+    """Round to what the numbers are worth; valence and arousal that are NaN become null, which JSON can say.
+
+    Raises:
+        MienError: another number is not finite.
+    """
+    numbers = [*box, *(number for point in landmarks for number in point), *probabilities.values()]
+    if not all(math.isfinite(number) for number in numbers):
+        raise MienError(f"The result of face {face_id} has numbers that are not finite", "Report what published it")
     return FaceRecord(
         id=face_id,
         box=(round(box[0]), round(box[1]), round(box[2]), round(box[3])),

@@ -15,6 +15,9 @@ from mien.expression.satisfaction import SatisfactionParameters, SatisfactionSta
 
 ABSENCE_TIMEOUT_S = 10.0
 """A window that began by presence ends when its face has not been seen for so long."""
+BEGUN_ABSENCE_S = 60.0
+"""In an interaction that was begun, who has not been seen for so long is no longer among the states; the summary still
+has them."""
 MAXIMUM_INTERACTIONS = 32
 MAXIMUM_PEOPLE = 256
 """In one interaction, and present; the one not seen for longest makes room."""
@@ -106,7 +109,9 @@ class _Interaction:
             if person.window.absence_s(now_s) > self._absence_timeout_s:
                 del self._people[key]
 
-    def states(self, interaction_id: str, now_s: float, name_faces: bool = True) -> list[PersonSatisfaction]:
+    def states(
+        self, interaction_id: str, now_s: float, name_faces: bool = True, seen_within_s: float = math.inf
+    ) -> list[PersonSatisfaction]:
         return [
             PersonSatisfaction(
                 interaction_id=interaction_id,
@@ -116,6 +121,7 @@ class _Interaction:
                 state=person.window.summary(now_s),
             )
             for person in self._people.values()
+            if person.window.absence_s(now_s) <= seen_within_s
         ]
 
     def _person_of(self, face_id: str) -> str:
@@ -222,9 +228,12 @@ class Interactions:
                 interaction.window(face_id, person_id, stamp_s).observe(stamp_s, probabilities, valence, confidence)
 
     def states(self, now_s: float) -> list[PersonSatisfaction]:
-        """The state of every open window; ends those by presence whose face has been gone for too long."""
+        """The state of every open window, except those of people gone for long.
+
+        Windows by presence end then (`ABSENCE_TIMEOUT_S`); begun ones wait for their summary (`BEGUN_ABSENCE_S`).
+        """
         self._present.drop_absent(now_s)
         result = self._present.states("", now_s)
         for interaction_id, interaction in self._begun.items():
-            result += interaction.states(interaction_id, now_s)
+            result += interaction.states(interaction_id, now_s, seen_within_s=BEGUN_ABSENCE_S)
         return result

@@ -95,7 +95,7 @@ def _camera(node: str, name: str, one: CameraStatistics, publishers: int | None,
         "rate_hz": f"{one.rate_hz:.1f}",
         "silent_s": f"{silent_s:.1f}",
         "missing_share": f"{one.missing_share:.3f}",
-        "stamps_backwards": one.stamps_backwards,
+        "stamps_not_later": one.stamps_not_later,
         "publishers": publishers or 0,
     }
     return _status(f"{node}: camera {name}", level, text, values)
@@ -113,8 +113,11 @@ def _camera_problems(
         yield f"{publishers} publishers on {name}: their images are mixed"
     elif one.missing_share > MISSING_SHARE_WARNING:
         yield f"{one.missing_share:.0%} of the frames are missing: {LARGE_IMAGE_ADVICE}"
-    if one.stamps_backwards and _is_bad(one):
-        yield f"stamps went backwards {one.stamps_backwards} times"
+    if one.stamps_not_later and _is_bad(one):
+        yield (
+            f"{one.stamps_not_later} stamps went backwards or stood still, arrival times were used instead: let the "
+            "camera's driver stamp its images"
+        )
 
 
 def _status(name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:

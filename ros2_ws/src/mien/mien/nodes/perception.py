@@ -31,6 +31,7 @@ from mien.bundle import Bundle, open_bundle
 from mien.errors import MienError
 from mien.models.default_bundle import default_bundle
 from mien.nodes.annotator import Annotator
+from mien.nodes.clock import ImageClock
 from mien.nodes.diagnostics import diagnostics
 from mien.nodes.images import ImageError, decode_compressed, decode_image
 from mien.nodes.inbox import Arrival, Inbox
@@ -172,6 +173,7 @@ class Perception(LifecycleNode):
     def _configure(self) -> None:
         self._topics = self._resolve_topics()
         self._statistics = Statistics()
+        self._image_clock = ImageClock()
         self._bundle = open_bundle(Path(self._values["bundle"] or default_bundle()))
         self._bundle.verify()
         self._pipeline = Pipeline(self._bundle, self._settings(), self._new_id)
@@ -181,7 +183,7 @@ class Perception(LifecycleNode):
         self._satisfaction = self.create_lifecycle_publisher(SatisfactionMessage, "satisfaction", 10)
         self._annotator = Annotator(self, manifest.labels)
         self._interactions = InteractionServices(
-            self, manifest.labels, self._satisfaction, self._values["satisfaction_rate_hz"]
+            self, manifest.labels, self._satisfaction, self._values["satisfaction_rate_hz"], self._image_clock
         )
         self._configured = True
         self._problem = None
@@ -207,7 +209,7 @@ class Perception(LifecycleNode):
             except MienError as error:
                 self.get_logger().info(f"No REP-155 topics: {error}", once=True)
         self._inbox = Inbox()
-        self._worker = threading.Thread(target=self._work, name="perception")
+        self._worker = threading.Thread(target=self._work, name="perception", daemon=True)
         self._worker.start()
         for camera in self._topics:
             self._statistics.add_camera(camera)
@@ -290,17 +292,19 @@ class Perception(LifecycleNode):
             self._interactions.observe(header, frame.stamp_s, faces)
             self._annotator.offer(frame.camera, header, frame.image, faces)
             if self._humans is not None:
-                self._humans.publish(header, frame.camera, frame.image, faces)
+                self._humans.offer(frame.camera, header, frame.image, faces)
 
     def _decode(self, arrival: Arrival) -> Frame | None:
         message = arrival.message
         decode = decode_compressed if isinstance(message, CompressedImage) else decode_image
         try:
-            return Frame(decode(message), arrival.camera, _seconds(message.header.stamp))
+            image = decode(message)
         except ImageError as error:
             self._statistics.dropped(arrival.camera, error.reason)
             self.get_logger().warning(f"{arrival.camera}: {error}", throttle_duration_sec=5.0)
             return None
+        time_s = self._image_clock.time_s(arrival.camera, _seconds(message.header.stamp), arrival.arrived_s)
+        return Frame(image, arrival.camera, time_s)
 
     def _publish(self, arrival: Arrival, frame: Frame, faces: list[FaceAffect]) -> None:
         assert self._bundle is not None  # noqa: S101

@@ -19,8 +19,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
 from mien.errors import MienError, require
 from mien.faces.detector import Image
+from mien.nodes.beside import Beside
 from mien.nodes.images import encode_image
 from mien.pipeline import FaceAffect
 
@@ -49,7 +55,8 @@ class _Seen:
 class HumansPublisher:
     """Publishes /humans/faces/tracked and, per face, roi, expression, landmarks (68 points) and cropped.
 
-    Publishers of a face appear with it and go with it. Methods may be called from any thread.
+    Publishers of a face appear with it and go with it, which takes milliseconds and therefore happens beside the camera
+    path. Methods may be called from any thread.
 
     Raises:
         MienError: hri_msgs is not installed, or is another version.
@@ -74,9 +81,13 @@ class HumansPublisher:
         self._lock = threading.Lock()
         self._faces: dict[str, dict[str, Any]] = {}
         self._seen_by: dict[str, _Seen] = {}
+        self._beside = Beside(node, "REP-155", self._publish)
 
-    def publish(self, header: Header, camera: str, image: Image, faces: Sequence[FaceAffect]) -> None:
-        """Publish the faces of one image; the ids listed are those of all cameras' newest images."""
+    def offer(self, camera: str, header: Header, image: Image, faces: Sequence[FaceAffect]) -> None:
+        """Hand over the faces of one image; the ids published are those of all cameras' newest images."""
+        self._beside.offer(camera, header, image, faces)
+
+    def _publish(self, camera: str, header: Header, image: Image, faces: Sequence[FaceAffect]) -> None:
         with self._lock:
             self._seen_by[camera] = _Seen(header, {face.face_id for face in faces})
             self._announce(header)
@@ -91,7 +102,8 @@ class HumansPublisher:
                 self._announce(self._seen_by.pop(camera).header)
 
     def close(self) -> None:
-        """Remove all publishers."""
+        """Stop, and remove all publishers."""
+        self._beside.close()
         for face_id in list(self._faces):
             self._remove(face_id)
         self._node.destroy_publisher(self._tracked)
@@ -110,7 +122,9 @@ class HumansPublisher:
     def _publishers(self, face_id: str) -> dict[str, Any]:
         if face_id not in self._faces:
             self._faces[face_id] = {
-                name: self._node.create_publisher(kind, f"/humans/faces/{face_id}/{name}", 1)
+                name: self._node.create_publisher(
+                    kind, f"/humans/faces/{face_id}/{name}", 1, event_callbacks=_no_events()
+                )
                 for name, kind in self._types.items()
             }
         return self._faces[face_id]
@@ -148,6 +162,11 @@ class HumansPublisher:
         for slot, (x, y) in zip(message.landmarks, np.clip(points / (width, height), 0, 1).tolist(), strict=False):
             slot.x, slot.y, slot.c = x, y, 1.0
         return message
+
+
+def _no_events() -> PublisherEventCallbacks:
+    """No callbacks: the executor would wait for their events and fail when a publisher goes while it does."""
+    return PublisherEventCallbacks(use_default_callbacks=False)
 
 
 def _cropped(header: Header, image: Image, face: FaceAffect) -> ImageMessage:

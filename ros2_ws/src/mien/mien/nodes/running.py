@@ -70,7 +70,9 @@ def run(
         executor.create_task(lambda: None)
         thread.join()
         executor.shutdown()
-        stop(node)
-        node.destroy_node()
-        rclpy.try_shutdown()
+        try:
+            stop(node)
+        finally:
+            node.destroy_node()
+            rclpy.try_shutdown()
     return int(failed.is_set())

@@ -11,6 +11,9 @@ import numpy as np
 
 WINDOW_FRAMES = 300
 """Latencies and rates are of the newest frames only, so that they show what is so now."""
+NEIGHBOURS = 11
+"""Steps between stamps whose median is the camera's period of the moment."""
+GAP_PERIODS = 1.7
 PAUSE_PERIODS = 20
 """A camera that sends nothing for so many of its periods has paused; fewer are lost frames."""
 HARMLESS = ("superseded", "stopped")
@@ -21,13 +24,14 @@ HARMLESS = ("superseded", "stopped")
 class CameraStatistics:
     """What became of one camera's images. `frames_in` = `processed` + all of `dropped` + those under way.
 
-    `last_bad_s` is when the camera last sent something wrong: an unusable image, or a stamp before the previous one.
+    `last_bad_s` is when the camera last sent something wrong: an unusable image, or a stamp no later than the one
+    before.
     """
 
     frames_in: int = 0
     processed: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    stamps_backwards: int = 0
+    stamps_not_later: int = 0
     last_bad_s: float | None = None
     last_arrival_s: float | None = None
     last_stamp_s: float | None = None
@@ -45,15 +49,18 @@ class CameraStatistics:
     def missing_share(self) -> float:
         """Share of the camera's frames that never arrived, 0 to 1, judged by the gaps between the stamps.
 
-        The camera's own period is the shortest one seen often: the tenth percentile. Long gaps are pauses, not losses.
+        A gap is a step well above the median of its neighbours, which follows a camera that changes its rate and
+        leaves jitter alone. Long gaps are pauses, not losses.
         """
         steps = np.array(self.stamp_steps_s)
         steps = steps[steps > 0]
         if len(steps) < 30:
             return 0.0
-        periods = steps / np.percentile(steps, 10)
-        expected = np.round(periods[periods < PAUSE_PERIODS])
-        return float(1 - len(expected) / max(expected.sum(), len(expected)))
+        padded = np.pad(steps, NEIGHBOURS // 2, mode="reflect")
+        periods = steps / np.median(np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS), axis=1)
+        periods = periods[periods < PAUSE_PERIODS]
+        expected = np.where(periods > GAP_PERIODS, np.round(periods), 1.0)
+        return float(1 - len(expected) / max(expected.sum(), 1.0))
 
 
 class Statistics:
@@ -80,8 +87,8 @@ class Statistics:
             if statistics.last_stamp_s is not None:
                 step_s = stamp_s - statistics.last_stamp_s
                 statistics.stamp_steps_s.append(step_s)
-                if step_s < 0:
-                    statistics.stamps_backwards += 1
+                if step_s <= 0:
+                    statistics.stamps_not_later += 1
                     statistics.last_bad_s = arrived_s
             statistics.last_stamp_s = stamp_s
 
