@@ -19,7 +19,8 @@ PROFILES_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE" if OLDER_FAST_DDS else "FAS
 
 def generate_launch_description():
     """Return the arguments, the environment and the three nodes."""
-    profile = str(HERE / "fastdds_large_images.xml")
+    # A profile of the user's own goes first.
+    profile = os.environ.get(PROFILES_VARIABLE, str(HERE / "fastdds_large_images.xml"))
     # A webcam's number and an empty text stay text.
     source = ParameterValue(LaunchConfiguration("source"), value_type=str)
     out_dir = ParameterValue(LaunchConfiguration("out_dir"), value_type=str)

@@ -40,7 +40,8 @@ def perception(context):
 
 def generate_launch_description():
     """Return the arguments, the environment and the node."""
-    profile = str(HERE / "fastdds_large_images.xml")
+    # A profile of the user's own goes first.
+    profile = os.environ.get(PROFILES_VARIABLE, str(HERE / "fastdds_large_images.xml"))
     large_images = IfCondition(LaunchConfiguration("large_images"))
     return LaunchDescription(
         [
