@@ -30,7 +30,6 @@ _PARTS_OF_SURFACE = {
 """What each program of fragment.glsl draws; hair cap and face mask are parts of the skin once more, lifted."""
 
 _VERTEX_FORMAT = ("3f 3f", "position", "normal"), ("3f 2f 1f", "rest_position", "texture_position", "part_number")
-_SUPERSAMPLING = 2
 
 
 class Picture(NamedTuple):
@@ -39,7 +38,7 @@ class Picture(NamedTuple):
     Attributes:
         colour: float32 (side, side, 3), BGR, 0 to 1, already weighted with `cover`.
         cover: float32 (side, side, 1), how much of each pixel the head covers, 0 to 1.
-        distance: float32 (2·side, 2·side), of what is seen from the camera along the axis of view, decimetres.
+        distance: float32 (n, n), n at least 1.5 sides, of what is seen along the axis of view, decimetres.
     """
 
     colour: Floats
@@ -93,7 +92,9 @@ class Renderer:
             for program in self._programs.values():
                 if name in program:
                     program[name] = number
-        pixels = (side * _SUPERSAMPLING,) * 2
+        # More samples than pixels, so that edges are smooth; larger pictures need fewer to look it.
+        self._drawn_side = 2 * side if side <= 96 else 3 * side // 2
+        pixels = (self._drawn_side, self._drawn_side)
         self._frame = self._context.framebuffer([self._context.texture(pixels, 4)], self._context.depth_texture(pixels))
 
     def draw(
@@ -156,7 +157,7 @@ class Renderer:
             part.release()
 
     def _read(self, camera: Camera) -> Picture:
-        side = self.side * _SUPERSAMPLING
+        side = self._drawn_side
         pixels = np.frombuffer(self._frame.read(components=4), np.uint8).reshape(side, side, 4)[::-1]
         depth = np.frombuffer(self._frame.read(components=1, attachment=-1, dtype="f4"), np.float32).reshape(
             side, side
