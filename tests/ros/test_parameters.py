@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from mien.errors import MienError
-from mien.nodes.parameters import Parameter, check, declare
+from mien.nodes.parameters import Parameter, accept, declare
 
 TABLE = (
     Parameter("rate_hz", 0.0, "Rate, Hz.", 0.0, 240.0, live=True),
@@ -95,27 +94,27 @@ def test_a_bad_change_is_refused_and_the_old_value_stays(make_node, name, value)
     node = make_node()
     declare(node, TABLE)
 
-    def callback(changes):
-        reason = check(TABLE, changes)
-        return SetParametersResult(successful=reason is None, reason=reason or "")
-
-    node.add_on_set_parameters_callback(callback)
+    values = {}
+    node.add_on_set_parameters_callback(lambda changes: accept(TABLE, changes, values))
     before = node.get_parameter(name).value
     (result,) = node.set_parameters([RosParameter(name, value=value)])
     assert not result.successful
     assert name in result.reason
     assert node.get_parameter(name).value == before
+    assert values == {}
 
 
 def test_a_parameter_that_is_not_live_changes_only_while_the_node_does_not_run():
     changes = [RosParameter("source", value="b.mp4")]
-    assert "source" in check(TABLE, changes)
-    assert check(TABLE, changes, running=False) is None
+    assert "source" in accept(TABLE, changes, {}).reason
+    assert accept(TABLE, changes, {}, running=False).successful
 
 
 def test_good_changes_and_foreign_parameters_pass():
     changes = [RosParameter("rate_hz", value=20), RosParameter("use_sim_time", value=True)]
-    assert check(TABLE, changes) is None
+    values = {}
+    assert accept(TABLE, changes, values).successful
+    assert values == {"rate_hz": 20.0}
 
 
 def test_descriptions_and_ranges_can_be_asked_for(make_node):

@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from mien.errors import MienError
 from mien.nodes.images import encode_compressed, encode_image
 from mien.nodes.pacing import Pacer
-from mien.nodes.parameters import Parameter, check, declare
+from mien.nodes.parameters import Parameter, accept, declare
 from mien.nodes.running import run
 from mien.sources import Frame, Source, open_source
 
@@ -129,13 +129,7 @@ class Camera(Node):
         return topics
 
     def _set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
-        refusal = check(PARAMETERS, changes)
-        if refusal is None:
-            table = {parameter.name: parameter for parameter in PARAMETERS}
-            self._values |= {
-                change.name: table[change.name].convert(change.value) for change in changes if change.name in table
-            }
-        return SetParametersResult(successful=refusal is None, reason=refusal or "")
+        return accept(PARAMETERS, changes, self._values)
 
     def _report(self, problem: MienError) -> None:
         self._unreadable += 1

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Union
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
@@ -115,26 +115,32 @@ def declare(node: Node, parameters: Iterable[Parameter]) -> dict[str, Any]:
     return values
 
 
-def check(parameters: Iterable[Parameter], changes: Iterable[RosParameter], running: bool = True) -> str | None:
-    """Check changes for add_on_set_parameters_callback.
+def accept(
+    parameters: Iterable[Parameter], changes: Iterable[RosParameter], values: dict[str, Any], running: bool = True
+) -> SetParametersResult:
+    """Take over changes in add_on_set_parameters_callback: all of them, or none and the reason why.
 
     Args:
         parameters: the node's table; names outside it (use_sim_time) are none of our business.
         changes: what the callback was given.
+        values: the node's values by name; changed in place.
         running: whether parameters that are not live are refused.
 
     Returns:
-        Why the changes are refused, naming parameter, value and allowed values; None when they are fine.
+        What the callback returns; a reason names parameter, value and allowed values.
     """
     table = {parameter.name: parameter for parameter in parameters}
+    accepted = {}
     for change in changes:
         parameter = table.get(change.name)
         if parameter is None:
             continue
         if running and not parameter.live:
-            return f"Parameter {change.name} cannot be changed while the node runs. Set it before the node starts"
+            reason = f"Parameter {change.name} cannot be changed while the node runs. Set it before the node starts"
+            return SetParametersResult(successful=False, reason=reason)
         try:
-            parameter.convert(change.value)
+            accepted[change.name] = parameter.convert(change.value)
         except MienError as error:
-            return str(error)
-    return None
+            return SetParametersResult(successful=False, reason=str(error))
+    values.update(accepted)
+    return SetParametersResult(successful=True)

@@ -37,7 +37,7 @@ from mien.nodes.images import ImageError, decode_compressed, decode_image
 from mien.nodes.inbox import Arrival, Inbox
 from mien.nodes.interaction_services import InteractionServices
 from mien.nodes.messages import face_affect_array
-from mien.nodes.parameters import Parameter, check, declare
+from mien.nodes.parameters import Parameter, accept, declare
 from mien.nodes.qos import choose_image_qos
 from mien.nodes.rep155 import HumansPublisher
 from mien.nodes.running import run
@@ -236,17 +236,11 @@ class Perception(LifecycleNode):
         )
 
     def _set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
-        refusal = check(PARAMETERS, changes, running=self._configured)
-        if refusal is not None:
-            return SetParametersResult(successful=False, reason=refusal)
-        table = {parameter.name: parameter for parameter in PARAMETERS}
-        self._values |= {
-            change.name: table[change.name].convert(change.value) for change in changes if change.name in table
-        }
-        if self._pipeline is not None and self._configured:
+        result = accept(PARAMETERS, changes, self._values, running=self._configured)
+        if result.successful and self._pipeline is not None and self._configured:
             self._pipeline.apply(self._settings())
             self._interactions.set_rate(self._values["satisfaction_rate_hz"])
-        return SetParametersResult(successful=True)
+        return result
 
     def _subscribe(self, camera: str, qos: QoSProfile) -> None:
         kind = CompressedImage if camera.endswith("/compressed") else ImageMessage
