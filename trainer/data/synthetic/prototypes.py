@@ -6,8 +6,8 @@ W. V. Friesen, "A new pan-cultural facial expression of emotion", Motivation and
 
 The published tables say which actions belong together; how strong each one is was tuned on renders of people who are
 used for nothing else (`realism.TUNING_SEED`) until the expressions read at a glance and an independent network trained
-on photographs (the default bundle's) found the strong, open ones. Closed-mouth and weak variants and contempt stay in
-although it misses most of them.
+on photographs (the default bundle's) recognised those marked as strong. The others - weak, often with a closed mouth -
+and contempt, which it does not know, stay in: real faces show them too.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Prototype(NamedTuple):
 PROTOTYPES: dict[str, tuple[Prototype, ...]] = {
     "neutral": (Prototype("relaxed", 1.0, {}),),
     "happiness": (
-        Prototype("6+12+25", 4, {6: 1.0, 12: 1.15, 25: 1.0, 10: 0.35}),
-        Prototype("6+12+26", 2, {6: 1.1, 12: 1.1, 25: 1.2, 26: 0.6, 10: 0.4}),
-        Prototype("6+12", 2, {6: 1.0, 12: 1.2}),
-        Prototype("12", 1, {12: 0.9, 14: 0.2}, is_strong=False),
+        Prototype("6+12+25", 4, {6: 1.0, 12: 0.95, 25: 1.0, 10: 0.35}),
+        Prototype("6+12+26", 2, {6: 1.1, 12: 0.92, 25: 1.2, 26: 0.6, 10: 0.4}),
+        Prototype("6+12", 2, {6: 1.0, 12: 0.95}),
+        Prototype("12", 1, {12: 0.7, 14: 0.2}, is_strong=False),
     ),
     "sadness": (
         Prototype("1+4+15", 3, {1: 1.9, 4: 0.5, 15: 2.1, 7: 0.5, 43: 0.2}),
@@ -80,8 +80,8 @@ PROTOTYPES: dict[str, tuple[Prototype, ...]] = {
         Prototype("4+5+7+17+24", 1, {4: 1.5, 5: 0.5, 7: 0.6, 17: 0.5, 24: 0.9}, is_strong=False),
     ),
     "contempt": (
-        Prototype("12+14, one side", 3, {}, {12: 0.7, 14: 1.1}, is_strong=False),
-        Prototype("14, one side", 2, {}, {14: 1.4}, is_strong=False),
+        Prototype("12+14, one side", 3, {}, {12: 0.45, 14: 0.9}, is_strong=False),
+        Prototype("14, one side", 2, {}, {14: 1.25}, is_strong=False),
         Prototype("10+14, one side", 1, {}, {10: 0.7, 14: 0.9}, is_strong=False),
     ),
 }

@@ -41,7 +41,7 @@ float noise(vec3 p) {
 float hair_edge(vec3 p, float front) {
     float side = abs(p.x), depth = p.z - EYE.z;
     float edge = front + receding * bell(square((side - 0.40) / 0.16));
-    edge -= (front + 0.12) * smoothstep(0.50, 0.72, side) * smoothstep(-0.25, -0.55, depth);
+    edge -= (front + 0.12) * smoothstep(0.50, 0.72, side) * smoothstep(-0.12, -0.42, depth);
     edge -= 0.75 * smoothstep(-0.95, -1.25, depth);
     return edge;
 }
