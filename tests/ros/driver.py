@@ -138,7 +138,8 @@ class Driver:
         return to_stamp(self._next_stamp_ns)
 
     def let_pass(self, seconds: float) -> None:
-        """Let the stamps jump ahead."""
+        """Let the stamps jump ahead; by more than 9 s at once, the node would take it for a clock that was set."""
+        assert seconds <= 9
         self._next_stamp_ns += round(seconds * 1e9)
 
     def message(self, image: Image, frame_id: str = "camera_link") -> ImageMessage:

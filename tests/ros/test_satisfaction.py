@@ -41,10 +41,14 @@ def published(robot: Driver) -> Collector:
 @pytest.fixture(autouse=True)
 def empty_stage(robot: Driver) -> None:
     """The people of earlier tests have been gone for so long that they are forgotten."""
-    robot.let_pass(60)
-    while robot.read(EMPTY).faces:
-        pass
-    robot.let_pass(60)
+    clear_the_stage(robot)
+
+
+def clear_the_stage(robot: Driver) -> None:
+    for _ in range(3):
+        robot.let_pass(8)
+        answer = robot.read(EMPTY)
+    assert answer.faces == []
 
 
 def act(robot: Driver, script: Sequence[str], place: int = 100) -> int:
@@ -75,8 +79,7 @@ def summaries(robot: Driver, published: Collector) -> dict[str, Satisfaction]:
     """How each scripted interaction was summed up."""
     found = {}
     for name, script in SCRIPTS.items():
-        robot.let_pass(60)
-        robot.read(EMPTY)
+        clear_the_stage(robot)
         begun = begin(robot, name)
         assert begun.success
         act(robot, script)

@@ -28,10 +28,11 @@ def robot(tmp_path_factory: pytest.TempPathFactory, ros_domain_id: int) -> Itera
 @pytest.fixture(autouse=True)
 def empty_stage(robot: Driver) -> None:
     """The faces of earlier tests have been gone for so long that they are forgotten."""
-    robot.let_pass(10)
-    while robot.read(picture(())).faces:
-        pass
-    robot.let_pass(10)
+    for _ in range(2):
+        robot.let_pass(5)
+        answer = robot.read(picture(()))
+    assert answer.faces == []
+    robot.let_pass(5)
 
 
 def picture(visible: tuple[int, ...] | range, frame: int = 0) -> Image:
