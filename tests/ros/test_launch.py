@@ -131,10 +131,15 @@ def test_the_parameters_file_has_every_parameter_at_its_default() -> None:
 )
 def test_the_environment_names_the_profile_when_wanted(monkeypatch, distro, variable) -> None:
     monkeypatch.setenv("ROS_DISTRO", distro)
+    monkeypatch.delenv(variable, raising=False)
     with_profile = {variable: str(LAUNCH / "fastdds_large_images.xml")}
     assert read_launch_file(ROBOT).environment == with_profile
     assert read_launch_file(DEMO, source="0").environment == with_profile
     assert read_launch_file(ROBOT, large_images="false").environment == {}
+    monkeypatch.setenv(variable, "own.xml")
+    assert (
+        read_launch_file(ROBOT).environment == read_launch_file(DEMO, source="0").environment == {variable: "own.xml"}
+    )
 
 
 def test_robot_launch_starts_the_node_as_asked(launch, ros_node, call, tmp_path) -> None:
