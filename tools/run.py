@@ -11,6 +11,7 @@ Camera, perception and recorder are processes of their own that talk over DDS, a
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import signal
@@ -18,7 +19,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -137,19 +139,45 @@ def main() -> int:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
+    status = 0
     try:
-        source, recording = prepare(arguments.source, arguments.record)
+        with sole_run(arguments.out):
+            source, recording = prepare(arguments.source, arguments.record)
+            try:
+                play(source, {**recording, "out_dir": str(arguments.out.resolve())}, stopping)
+            except NodeError as error:
+                print(f"\nmien: {error}", file=sys.stderr)
+                status = 1
+            show_results(arguments.out)
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         return 2
-    status = 0
-    try:
-        play(source, {**recording, "out_dir": str(arguments.out.resolve())}, stopping)
-    except NodeError as error:
-        print(f"\nmien: {error}", file=sys.stderr)
-        status = 1
-    show_results(arguments.out)
     return status
+
+
+@contextmanager
+def sole_run(out: Path) -> Iterator[None]:
+    """Hold the folder for the results: two runs at once would mix theirs.
+
+    Raises:
+        MienError: another run holds it, or it cannot be written.
+    """
+    try:
+        logs = out / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        lock = (logs / ".lock").open("w")
+    except OSError as error:
+        raise MienError(
+            f"The folder {out} cannot be written ({error.strerror})", "Give another one by --out"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MienError(
+                f"Another run writes into {out}", "Wait for its end, or give another folder by --out"
+            ) from None
+        yield
 
 
 def prepare(source: str | None, record: bool) -> tuple[str, dict[str, object]]:
@@ -176,7 +204,6 @@ def play(source: str, recording: dict[str, object], stopping: threading.Event) -
     """Run the nodes until the source has ended or `stopping` is set."""
     out = Path(str(recording["out_dir"]))
     logs = out / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
     print("Starting the nodes. Ctrl-C ends them.", flush=True)
     with Nodes(logs, stopping) as nodes:
         recorder = nodes.start("recorder", **recording)
@@ -187,6 +214,8 @@ def play(source: str, recording: dict[str, object], stopping: threading.Event) -
             return
         subscribers = 2 if recording["record_video"] else 1
         camera = nodes.start("camera", source=source, wait_for_subscribers=subscribers)
+        if not nodes.wait_until(lambda: camera.status == 0 or "Playing" in camera.output, READY_TIMEOUT_S):
+            raise camera.failure(f"found too few listeners within {READY_TIMEOUT_S:g} s")
         nodes.wait_until(lambda: camera.status == 0, float("inf"))
         nodes.wait_until(quiet(out / "emotions.jsonl"), DRAIN_TIMEOUT_S)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -41,7 +42,7 @@ class Run:
 
     def __init__(self, out: Path, *arguments: str) -> None:
         self.out = out
-        self._log = out.with_suffix(".log")
+        self._log = out.with_suffix(f".{time.monotonic_ns()}.log")
         environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -167,4 +168,23 @@ def test_a_source_that_is_not_there_is_named(run) -> None:
     one = run("nowhere.mp4")
     assert one.wait() == 1
     assert "nowhere.mp4 does not exist" in one.output
+    assert "Traceback" not in one.output
+
+
+def test_a_second_run_into_the_same_folder_is_refused(run) -> None:
+    first = run()
+    first.wait_until_reading()
+    second = run("nowhere.mp4")
+    assert second.wait() == 2
+    assert "Another run writes into" in second.output
+    first.interrupt()
+    assert first.wait() == 0
+    assert first.lines()
+
+
+def test_a_folder_that_cannot_be_written_is_named(run, tmp_path) -> None:
+    (tmp_path / "out").write_text("a file")
+    one = run()
+    assert one.wait() == 2
+    assert "cannot be written" in one.output
     assert "Traceback" not in one.output
