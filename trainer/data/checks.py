@@ -70,7 +70,7 @@ def read_rows(
     columns: Collection[str],
     fallback: list[str] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number, from 1, and named fields of each row of a csv file below its header; blanks around fields are dropped.
+    """Number, from 1, and named fields of each row of a csv file below its header; blank lines and blanks are dropped.
 
     Args:
         path: the file.
@@ -94,6 +94,8 @@ def read_rows(
                     f"Its first line must name the columns {', '.join(columns)}",
                 )
             for number, row in enumerate(rows, 1):
+                if not row:
+                    continue
                 if len(row) != len(header):
                     wrong_row(path, number, f"it has {len(row)} fields instead of {len(header)}")
                 yield number, {name: value.strip() for name, value in zip(header, row, strict=True)}

@@ -75,6 +75,13 @@ def test_jaffe_is_read_by_its_names(tmp_path: Path) -> None:
     assert first.picture.read()[0, 0, 0] == 13
 
 
+def test_jaffe_is_read_whatever_the_case_of_its_suffixes(tmp_path: Path) -> None:
+    write_jaffe(tmp_path)
+    (tmp_path / "KA.HA1.4.tiff").rename(tmp_path / "KA.HA1.4.TIFF")
+    (tmp_path / "KA.HA2.5.tiff").rename(tmp_path / "KA.HA2.5.Tif")
+    assert len(open_jaffe(tmp_path)) == 42
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
@@ -104,6 +111,15 @@ def test_both_csv_forms_of_fer2013_give_the_same(tmp_path: Path, write: Callable
     assert image.shape == (48, 48, 3)
     assert set(image.ravel().tolist()) == {11}
     assert dataset[9].picture.encoded()[0] == ".png"
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", "  \n"])
+def test_blank_lines_of_fer2013_are_skipped(tmp_path: Path, blank: str) -> None:
+    file = write_fer2013(tmp_path) / "fer2013.csv"
+    before = [sample.picture.encoded() for sample in open_fer2013(tmp_path)]
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines[:10], blank, *lines[10:], blank]), newline="")
+    assert [sample.picture.encoded() for sample in open_fer2013(tmp_path)] == before
 
 
 @pytest.mark.parametrize(
@@ -215,6 +231,24 @@ def test_affectnet_knows_no_affect_from_minus_two(tmp_path: Path) -> None:
     assert (sad.valence, sad.arousal, sad.landmarks) == (None, 0.5, None)
     assert sad.box is not None
     assert surprised.box is None
+
+
+def test_a_blank_line_at_the_end_of_a_list_is_skipped(tmp_path: Path) -> None:
+    write_affectnet_lists(tmp_path)
+    with (tmp_path / "training.csv").open("a") as file:
+        file.write("\n\r\n")
+    assert len(open_affectnet(tmp_path)) == 18
+
+
+def test_affectnet_folders_leave_out_what_has_neither_a_class_nor_affect(tmp_path: Path) -> None:
+    write_affectnet_folders(tmp_path)
+    for number, valence in ((8, -2.0), (9, 0.5)):
+        write_picture(tmp_path / f"train_set/images/{number}.jpg")
+        for kind, value in (("exp", 8), ("val", valence), ("aro", valence), ("lnd", LANDMARKS.ravel())):
+            np.save(tmp_path / f"train_set/annotations/{number}_{kind}.npy", np.array(value))
+    dataset = open_affectnet(tmp_path)
+    assert dataset.left_out == {"no face": 2, "neither a class nor valence and arousal": 1}
+    assert [(sample.valence, sample.arousal) for sample in dataset if sample.expression is None] == [(0.5, 0.5)]
 
 
 def test_affectnet_folders_are_read_without_unpickling(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def _open_lists(folder: Path) -> SampleList:
             code = look_up(_CODES, row["expression"], "expression", file, number)
             valence, arousal = (_affect(row[key], key, file, number) for key in ("valence", "arousal"))
             box = [_side(row[key], key, file, number) for key in _COLUMNS[1:5]]
-            reason = _why_left_out(code, valence, arousal)
+            reason = _why_left_out(code, [valence, arousal])
             if reason:
                 left_out[reason] += 1
                 continue
@@ -137,8 +137,12 @@ def _open_folders(folder: Path) -> AffectNetFolders:
         for image in sorted(images.glob("[!.]*.jpg")):
             annotation = _annotation(image, "exp")
             code = look_up(_CODES, f"{_value(annotation):g}", "expression", annotation)
-            if code == NO_FACE:
-                left_out["no face"] += 1
+            # Only where there is no class: one file for each picture is enough to open.
+            kinds = ("val", "aro") if _expression(code) is None else ()
+            affects = [_affect_of(_annotation(image, kind)) for kind in kinds]
+            reason = _why_left_out(code, affects)
+            if reason:
+                left_out[reason] += 1
                 continue
             files.append((split, image, code))
             found[split].add(_expression(code) or "")
@@ -150,10 +154,10 @@ def _expression(code: int) -> str | None:
     return CLASSES[code] if code < len(CLASSES) else None
 
 
-def _why_left_out(code: int, valence: float | None, arousal: float | None) -> str | None:
+def _why_left_out(code: int, affects: list[float | None]) -> str | None:
     if code == NO_FACE:
         return "no face"
-    if _expression(code) is None and (valence is None or arousal is None):
+    if _expression(code) is None and None in affects:
         return "neither a class nor valence and arousal"
     return None
 

@@ -113,6 +113,9 @@ def _read(file: Path) -> Iterator[tuple[PixelText, str, str]]:
             place = {name: header.index(name) for name in header}
             offset = lines.tell()
             for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    offset += len(line)
+                    continue
                 fields = _fields(file, number, line)
                 if len(fields) != len(header):
                     wrong_row(file, number, f"it has {len(fields)} fields instead of {len(header)}")

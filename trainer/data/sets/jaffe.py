@@ -30,7 +30,7 @@ LABELS = {
     "FE": "fear",
 }
 PUBLISHED = 213
-_NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.(\d+)\.tiff?")
+_NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.(\d+)\.(?i:tiff?)")
 
 
 def open_jaffe(folder: Path) -> SampleList:
@@ -39,7 +39,7 @@ def open_jaffe(folder: Path) -> SampleList:
     Raises:
         MienError: there are no .tiff files, one is not named as it should be, or a class has no sample.
     """
-    files = sorted(path for path in folder.glob("[!.]*.tif*"))
+    files = sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in (".tif", ".tiff"))
     if not files:
         raise SOURCE.missing(folder / "KA.AN1.39.tiff")
     samples = [_sample(path) for path in files]
