@@ -15,5 +15,5 @@ def test_a_missing_graphics_library_is_named_with_what_to_install(monkeypatch: p
         raise Exception("libEGL.so not loaded")
 
     monkeypatch.setattr(moderngl, "create_context", fail)
-    with pytest.raises(MienError, match=r"libEGL.so not loaded.*apt install libegl1 libgl1-mesa-dri"):
+    with pytest.raises(MienError, match=r"libEGL.so not loaded.*apt install libegl1 libgl1 libgl1-mesa-dri"):
         Renderer(load_assets(), 32)

@@ -231,5 +231,5 @@ def _open_context(moderngl: Any) -> Any:
     except Exception as error:  # moderngl's loader raises bare Exceptions
         raise MienError(
             f"OpenGL cannot be opened without a screen ({error})",
-            "Install EGL and Mesa (Debian, Ubuntu: apt install libegl1 libgl1-mesa-dri)",
+            "Install EGL and Mesa (Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri)",
         ) from error
