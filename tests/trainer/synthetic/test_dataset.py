@@ -86,6 +86,23 @@ def test_a_killed_render_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert not (folder / "parts").exists()
 
 
+def test_a_lost_picture_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    render("objects", folder, count=PART + 5, side=32, workers=1)
+    before = contents(folder)
+    for index in (3, PART + 1):
+        (folder / read_labels(folder)[index].file).unlink()
+    assert render("objects", folder, count=PART + 5, side=32, workers=1) == 2
+    assert contents(folder) == before
+
+
+def test_a_first_run_that_was_ended_at_once_is_no_stranger(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".dataset.json.partial").write_bytes(b"{")
+    assert render("objects", tmp_path, count=2, side=32, workers=1) == 2
+    assert not (tmp_path / ".dataset.json.partial").exists()
+
+
 def test_two_renders_into_one_folder_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     render("objects", folder, count=3, side=32, workers=1)

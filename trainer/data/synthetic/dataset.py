@@ -28,10 +28,12 @@ from trainer.data.synthetic.domains import Domain, find_domain
 from trainer.data.synthetic.labels import Label
 from trainer.data.synthetic.sample import make_sample
 
-VERSION = 1
+VERSION = 2
 """Of the pictures: count up whenever the same seed gives other pixels or labels."""
 
 PART = 50
+_LEFT_BY_US = (".lock", ".dataset.json.partial")
+"""What a first run may leave that was ended before it could write anything else."""
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 
 Progress = Callable[[int, int], None]
@@ -113,7 +115,7 @@ def read_labels(folder: Path) -> list[Label]:
 def _render_missing(
     domain: Domain, folder: Path, count: int, side: int, seed: int, workers: int, progress: Progress | None
 ) -> int:
-    present = {label.index for label in read_labels(folder)}
+    present = {label.index for label in read_labels(folder) if (folder / label.file).is_file()}
     wanted = [index for index in range(count) if index not in present]
     parts: dict[int, list[int]] = {}
     for index in wanted:
@@ -194,7 +196,7 @@ def _claim(folder: Path, made: Made) -> None:
     """Make sure that the folder is for these renders."""
     file = folder / "dataset.json"
     if not file.exists():
-        if strangers := sorted(path.name for path in folder.iterdir() if path.name != ".lock"):
+        if strangers := sorted(path.name for path in folder.iterdir() if path.name not in _LEFT_BY_US):
             raise MienError(f"{folder} is not empty ({strangers[0]})", "Give a new or empty folder")
         _write(file, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
         return
