@@ -97,6 +97,20 @@ def test_a_blend_lies_between_its_parts(first: str, second: str, share: float, s
     assert (mixed.units <= np.maximum(a.units, b.units) + 1e-6).all()
 
 
+@given(LABELS.filter(lambda label: label != "neutral"), st.floats(0, 0.5), SEEDS)
+def test_two_variants_of_one_expression_add_up(label: str, share: float, seed: int) -> None:
+    mixed = blend(drawn(label, seed, 0.8), drawn(label, seed + 1, 0.8), share)
+    assert mixed.intensity == pytest.approx(0.8)
+    assert mixed.valence == pytest.approx(0.8 * COORDINATES[label][0])
+
+
+@given(LABELS, SEEDS)
+def test_an_ambiguous_neutral_has_no_intensity_but_a_little_of_the_other_feeling(other: str, seed: int) -> None:
+    mixed = blend(drawn("neutral", seed, 0.0), drawn(other, seed + 1, 0.5), 0.3)
+    assert (mixed.label, mixed.intensity) == ("neutral", 0.0)
+    assert mixed.valence == pytest.approx(0.0 if other == "neutral" else 0.15 * COORDINATES[other][0])
+
+
 def test_a_talking_mouth_keeps_labels_and_upper_face() -> None:
     expression = drawn("anger", 3, 0.8)
     talking = [talk(np.random.default_rng(seed), expression) for seed in range(10)]

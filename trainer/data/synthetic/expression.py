@@ -108,7 +108,7 @@ def blend(first: Expression, second: Expression, share: float) -> Expression:
     return replace(
         first,
         prototype=f"{first.prototype} with {second.label}",
-        intensity=(1 - share) * first.intensity,
+        intensity=0.0 if first.label == "neutral" else mixed[first.label],
         valence=valence,
         arousal=arousal,
         units=np.asarray(units, np.float32),
