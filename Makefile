@@ -15,9 +15,12 @@ ACTIVATE := $(if $(ROS_DISTRO),. .venv/local_setup.sh &&)
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
+# Pictures are stored only for a plain yes; what is neither yes nor no is an error, not a yes.
+RECORDING = $(if $(filter 1 yes true,$(RECORD)),--record,$(if $(filter-out 0 no false,$(RECORD)),$(error RECORD is $(RECORD): give 1 or 0)))
+
 run: ## Replay a face video through the nodes and show what they read (SOURCE=…, RECORD=1)
 	@$(PYTHON) tools/setup.py robot ros
-	@$(ACTIVATE) .venv/bin/python tools/run.py $(if $(SOURCE),"$(SOURCE)") $(if $(RECORD),--record)
+	@$(ACTIVATE) .venv/bin/python tools/run.py $(if $(SOURCE),"$(SOURCE)") $(RECORDING)
 
 test: lint ## Run every check and every test
 	@$(PYTHON) tools/python310.py

@@ -29,6 +29,7 @@ from mien.errors import MienError
 from mien.models.catalogue import find_model
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
+from mien.sources import open_source
 
 ROOT = Path(__file__).resolve().parent.parent
 DDS_PROFILE = ROOT / "launch" / "fastdds_large_images.xml"
@@ -148,7 +149,8 @@ def main() -> int:
             except NodeError as error:
                 print(f"\nmien: {error}", file=sys.stderr)
                 status = 1
-            show_results(arguments.out)
+            if not show_results(arguments.out) and not stopping.is_set():
+                status = 1
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         return 2
@@ -192,6 +194,8 @@ def prepare(source: str | None, record: bool) -> tuple[str, dict[str, object]]:
         note = f"{model.source}. From the package {model.package} {model.version}. {model.licence_note}"
         record = True
     else:
+        if not source.isdecimal() and not source.startswith("/dev/"):
+            open_source(source)  # a name that is wrong shall not cost the last recording
         # A webcam is a number, and the nodes run in another folder.
         name = Path(source).name if Path(source).exists() else source
         source = str(Path(source).resolve()) if Path(source).exists() else source
@@ -207,7 +211,8 @@ def play(source: str, recording: dict[str, object], stopping: threading.Event) -
     print("Starting the nodes. Ctrl-C ends them.", flush=True)
     with Nodes(logs, stopping) as nodes:
         recorder = nodes.start("recorder", **recording)
-        perception = nodes.start("perception")
+        # What mien's camera publishes. Following it would mean subscribing twice, which loses images in between.
+        perception = nodes.start("perception", image_qos="reliable")
         if not nodes.wait_until(lambda: "Receiving emotions" in recorder.output, READY_TIMEOUT_S):
             raise perception.failure(f"was not ready within {READY_TIMEOUT_S:g} s")
         if stopping.is_set():
@@ -250,14 +255,15 @@ def node_environment() -> dict[str, str]:
     return environment
 
 
-def show_results(out: Path) -> None:
-    """Say in a line what happened, and where the files are."""
+def show_results(out: Path) -> bool:
+    """Say in a line what happened, and where the files are; returns whether anything was read."""
     try:
         summary = msgspec.json.decode((out / "summary.json").read_bytes())
     except OSError:
-        return
+        return False
     if summary["frames_recorded"] == 0:
-        return
+        print("No image was read.")
+        return False
     dropped = sum((summary["frames_dropped"] or {}).values())
     latency = summary["latency_ms"].get("median", "?")
     print(
@@ -267,6 +273,7 @@ def show_results(out: Path) -> None:
     for file in (out / name for name in RESULTS):
         if file.exists():
             print(f"  {file}  ({file.stat().st_size / 1e3:.0f} kB)")
+    return True
 
 
 if __name__ == "__main__":

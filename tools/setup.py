@@ -132,6 +132,16 @@ def install(extras: list[str]) -> None:
     INSTALLED.write_text(" ".join([checksum, *extras]))
 
 
+def put_source_on_path() -> None:
+    """Let `import mien` find the package also beside a folder of that name, such as this clone seen from its parent.
+
+    The editable install's finder comes after the path, where such a folder passes for a package without code; a path
+    entry with the real one wins.
+    """
+    for site_packages in VENV.glob("lib/python3*/site-packages"):
+        (site_packages / "mien_source.pth").write_text(f"{ROOT / 'ros2_ws' / 'src' / 'mien'}\n")
+
+
 def point_cmake_here() -> None:
     """The wheels' CMake targets name the include folders of the machine that built them: rewrite them to ours."""
     query = "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
@@ -185,6 +195,7 @@ def main() -> None:
     check_machine(extras)
     make_environment()
     install(extras)
+    put_source_on_path()
     if "ros" in extras:
         build_messages()
 

@@ -79,6 +79,15 @@ def test_tables_and_annotated_pictures(material: Path, tmp_path: Path) -> None:
     assert np.abs(before.astype(int) - after).mean() > 1  # something is drawn
 
 
+def test_what_is_read_is_never_replaced(material: Path) -> None:
+    before = {path.name: path.read_bytes() for path in (material / "pictures").iterdir()}
+    for source in ("pictures", "pictures/10.jpg"):
+        done = mien("read", material / source, "--save", material / "pictures")
+        assert done.returncode == 1
+        assert "Choose another --save" in done.stderr
+    assert {path.name: path.read_bytes() for path in (material / "pictures").iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

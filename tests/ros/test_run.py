@@ -164,11 +164,38 @@ def test_a_node_that_dies_is_named_with_the_end_of_its_log(run) -> None:
     assert "report.html" in one.names()
 
 
-def test_a_source_that_is_not_there_is_named(run) -> None:
+def test_a_source_that_is_not_there_is_named_and_costs_nothing(run, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text("the last recording")
     one = run("nowhere.mp4")
-    assert one.wait() == 1
+    assert one.wait() == 2
     assert "nowhere.mp4 does not exist" in one.output
     assert "Traceback" not in one.output
+    assert (tmp_path / "out" / "summary.json").read_text() == "the last recording"
+
+
+def test_a_single_picture_is_read(run, tmp_path) -> None:
+    picture = tmp_path / "one.png"
+    cv2.imwrite(str(picture), cv2.VideoCapture(str(fetch("demo_video"))).read()[1])
+    one = run(str(picture))
+    assert one.wait() == 0
+    assert len(one.lines()) == 1
+    assert one.summary()["frames_in"] == 1
+
+
+@pytest.mark.parametrize(("value", "stored"), [("1", True), ("0", False), ("no", False), ("", False)])
+def test_make_records_only_when_told_to(value: str, stored: bool) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "run", "SOURCE=a.mp4", f"RECORD={value}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("--record" in done.stdout) == stored
+
+
+def test_make_asks_when_told_neither_yes_nor_no() -> None:
+    done = subprocess.run(["make", "--dry-run", "run", "RECORD=maybe"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "RECORD is maybe" in done.stderr
 
 
 def test_a_second_run_into_the_same_folder_is_refused(run) -> None:

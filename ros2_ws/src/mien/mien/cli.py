@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 
 import cyclopts
 
@@ -11,7 +12,9 @@ from mien.commands.models import app as models
 from mien.commands.read import read
 from mien.errors import MienError
 
-app = cyclopts.App(name="mien", help="Reads faces: expression, valence, arousal and satisfaction.")
+app = cyclopts.App(
+    name="mien", version=version("mien"), help="Reads faces: expression, valence, arousal and satisfaction."
+)
 app.command(read)
 app.command(models)
 app.command(bench)

@@ -20,7 +20,7 @@ from mien.images import ImageError, decode_compressed, decode_image, decode_pict
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 BAG_SUFFIXES = (".bag", ".db3", ".mcap")
-FOLDER_RATE_HZ = 1.0
+FOLDER_RATE_HZ = 2.0  # well above the rate at which satisfaction would take pictures for a gap
 _DEFAULT_RATE_HZ = 30.0  # of a video or webcam that does not tell its own
 _DECODERS: dict[str, Callable[[Any], Image]] = {
     "sensor_msgs/msg/Image": decode_image,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -70,7 +70,7 @@ def read(
     )
     numbers = count(1)
     pipeline = Pipeline(open_bundle(bundle or default_bundle()), settings, lambda: f"f{next(numbers)}")
-    folder = None if save is None else _Folder(save)
+    folder = None if save is None else _Folder(save, paths)
     for path in paths:
         try:
             source = open_source(path, report=report)
@@ -89,7 +89,11 @@ def read(
 class _Folder:
     """Where annotated pictures go; no picture replaces another one of the same run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sources: Sequence[Path]) -> None:
+        if path.resolve() in {(one if one.is_dir() else one.parent).resolve() for one in sources}:
+            raise MienError(
+                f"The folder {path} holds what is to be read", "Choose another --save: it would be replaced"
+            )
         self._path = path
         self._names: Counter[str] = Counter()
         try:

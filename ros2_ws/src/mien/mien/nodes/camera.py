@@ -39,7 +39,7 @@ PARAMETERS = (
     Parameter(
         "rate_hz",
         0.0,
-        "Images per second; 0: the source's own times (one a second for folders).",
+        "Images per second; 0: the source's own times (two a second for folders).",
         0.0,
         1000.0,
         live=True,
