@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,19 @@ import pytest
 from rich.console import Console
 
 from mien.bundle import open_bundle
+from mien.errors import MienError
 from mien.models.default_bundle import default_bundle
 from trainer.data.synthetic.domains import DOMAINS
-from trainer.data.synthetic.realism import MEASURED, MEASURING_SEED, TUNING_SEED, measure_realism, show_realism
+from trainer.data.synthetic.realism import (
+    MEASURED,
+    MEASURING_SEED,
+    TUNING_SEED,
+    ClassFigures,
+    Realism,
+    measure_realism,
+    show_realism,
+)
+from trainer.data.synthetic.realism_report import report, save
 from trainer.data.synthetic.sheet import save_sheet, sheet_of_domain
 from trainer.data.synthetic.studio import Studio
 
@@ -38,6 +49,34 @@ def test_models_trained_on_photographs_find_and_read_the_renders(small_studio: S
     for label in set(MEASURED) - {"neutral", "happiness"}:
         assert result.classes[label].recall >= 0.1, label
     assert np.mean([figures.recall for figures in result.classes.values()]) >= 0.55
+
+
+def test_the_page_has_every_class_and_keeps_what_was_measured_elsewhere(tmp_path: Path) -> None:
+    classes = {label: ClassFigures(200, 199, 0.795 if label == "neutral" else 0.5, {"fear": 9}) for label in MEASURED}
+    page = report(Realism("fer 1", "box", 200, 192, 0.985, classes))
+    assert "98.5% (goal 98%, yes)" in page
+    assert "| neutral | 200 | 199 | 0.795 | 0.8 | no | fear 9 |" in page
+    assert "| anger | 200 | 199 | 0.500 | 0.5 | yes | fear 9 |" in page
+    assert "variants with action unit 18 (pursed lips)" in page
+    file = tmp_path / "renders.md"
+    file.write_text("# Old\n\n## Speed\n\n58 pictures a second\n")
+    save(page, file)
+    assert file.read_text() == f"{page}\n## Speed\n\n58 pictures a second\n"
+
+
+def test_a_sheet_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    file = tmp_path / "sheet.png"
+    save_sheet(np.zeros((8, 8, 3), np.uint8), file)
+    before = file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        with pytest.raises(MienError, match=r"sheet.png cannot be written"):
+            save_sheet(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", DOMAINS)

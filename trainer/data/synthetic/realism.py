@@ -66,7 +66,9 @@ class Realism(msgspec.Struct, frozen=True):
     classes: dict[str, ClassFigures]
     note: str = (
         "strong, near-frontal renders without glasses; the prototypes were tuned with this network on other people, "
-        "so the figures say that expressions are readable, not that renders equal photographs"
+        "so the figures say that expressions are readable, not that renders equal photographs; of disgust, only the "
+        "two variants with action unit 18 (pursed lips) count as strong, which the published tables lack; the "
+        "published 9+17, 10+17 and 9+16+25 do not count"
     )
 
 

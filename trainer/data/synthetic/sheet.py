@@ -10,6 +10,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.faces.detector import Image
+from trainer.data.output import output_errors, whole_file
 from trainer.data.synthetic.dataset import read_labels
 from trainer.data.synthetic.domains import find_domain
 from trainer.data.synthetic.labels import Label
@@ -87,10 +88,9 @@ def save_sheet(sheet: Image, file: Path) -> None:
     """Write a sheet as PNG.
 
     Raises:
-        MienError: the file cannot be written.
+        MienError: the file cannot be written; what was there stays.
     """
-    try:
+    with output_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-    except OSError as error:
-        raise MienError(f"{file} cannot be written ({error.strerror})", "Give a file in a folder of yours") from error
+    with whole_file(file) as partial:
+        partial.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
