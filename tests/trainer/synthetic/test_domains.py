@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +62,34 @@ def test_nobody_is_in_two_splits(name: str) -> None:
     splits = defaultdict(set)
     shares = defaultdict(int)
     for index in range(domain.count):
-        group = index // 15 if name == "person" else domain.person_number(index)
+        group = index if name == "person" else domain.person_number(index)
         splits[group].add(domain.split(index))
         shares[domain.split(index)] += 1
     assert {len(found) for found in splits.values()} == {1}
     assert shares["train"] / domain.count == pytest.approx(0.7, abs=0.05)
     assert shares["test"] / domain.count == pytest.approx(0.2, abs=0.05)
     assert shares["validation"] > 0
+
+
+def test_moments_of_one_person_that_look_alike_are_on_one_side() -> None:
+    domain = find_domain("person")
+    splits = [domain.split(index) for index in range(domain.count)]
+    assert [split for split, _ in groupby(splits)] == ["train", "validation", "test"]
+    minutes_between = 4.0 * (splits.index("test") - splits.index("validation")) / 60
+    assert minutes_between >= 3
+
+
+def test_one_person_is_neutral_now_and_then_in_every_split() -> None:
+    domain = find_domain("person")
+    assert domain.plan is not None
+    for seed in range(3):
+        neutral = Counter(
+            domain.split(index)
+            for index in range(domain.count)
+            if domain.plan(domain, seed, index, 32).scene.expression.label == "neutral"
+        )
+        assert 0.08 <= neutral.total() / domain.count <= 0.25
+        assert set(neutral) == {"train", "validation", "test"}
 
 
 def test_the_labs_have_the_people_they_promise() -> None:

@@ -13,6 +13,8 @@ from trainer.data.synthetic.expression import LARGEST_WEIGHT, Expression, draw_p
 from trainer.data.synthetic.prototypes import EXPRESSIONS, Prototype
 
 _WAVES = 8
+_NEARLY_NEUTRAL = 0.5
+"""Distance from the origin within which the feeling mixes with neutral; about one picture in eight is neutral then."""
 _RESTING_UNITS = ("mouthFrown", "mouthSmile", "browDown", "eyeSquint", "mouthPress", "eyeWide")
 
 
@@ -50,7 +52,7 @@ class Diary:
         valence, arousal = self.feeling(time_s)
         distances = {name: float(np.hypot(v - valence, a - arousal)) for name, (v, a) in COORDINATES.items()}
         nearest = sorted((name for name in EXPRESSIONS if name != "neutral"), key=distances.__getitem__)[:2]
-        if distances["neutral"] < 0.28:
+        if distances["neutral"] < _NEARLY_NEUTRAL:
             nearest = ["neutral", nearest[0]]
         closeness = np.array([1 / (0.05 + distances[name]) for name in nearest])
         shares = dict(zip(nearest, (closeness / closeness.sum()).tolist(), strict=True))

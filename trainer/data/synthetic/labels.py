@@ -12,7 +12,7 @@ class Label(msgspec.Struct, frozen=True, omit_defaults=True):
         index: of the picture in its domain.
         file: of the picture, relative to the folder.
         domain: name.
-        split: "train", "validation" or "test"; no person is in two of them (in `person`: no minute).
+        split: "train", "validation" or "test"; no person is in two of them (in `person`: one stretch of time each).
         person: who; for objects empty.
         label: an expression, or in `objects` the object.
         prototype: variant of the expression.
