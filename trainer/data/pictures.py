@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.faces.detector import Image
 from mien.images import ImageError, decode_picture
+from mien.sources import PICTURE_SUFFIXES
 
 ANOTHER_COPY = "Copy or download that file again"
 
@@ -34,6 +35,23 @@ class Picture(Protocol):
     def read(self) -> Image:
         """The picture, uint8 BGR (height, width, 3); raises MienError, which names it."""
         ...
+
+    def file_size(self) -> int:
+        """Bytes of the file that it is, or is in; raises MienError, which names it."""
+        ...
+
+
+def check_suffix(name: str, suffix: str) -> None:
+    """Check that a suffix, as ".png", is a picture file's; raises MienError, which names the picture."""
+    if suffix.lower() not in PICTURE_SUFFIXES:
+        raise MienError(f"{name} is no picture file", f"Pictures end in {', '.join(PICTURE_SUFFIXES)}")
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise MienError(f"{path} cannot be read ({error.strerror})", ANOTHER_COPY) from error
 
 
 def _decode(name: str, data: bytes) -> Image:
@@ -65,6 +83,10 @@ class PictureFile:
         """The picture, uint8 BGR (height, width, 3); raises MienError."""
         return _decode(self.name, self.encoded()[1])
 
+    def file_size(self) -> int:
+        """Bytes of the file; raises MienError."""
+        return _file_size(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class PictureBytes:
@@ -81,6 +103,10 @@ class PictureBytes:
     def read(self) -> Image:
         """The picture, uint8 BGR (height, width, 3); raises MienError."""
         return _decode(self.name, self.data)
+
+    def file_size(self) -> int:
+        """Bytes of the content."""
+        return len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +139,10 @@ class PixelText:
     def read(self) -> Image:
         """The picture, uint8 BGR (height, width, 3); raises MienError."""
         return np.asarray(cv2.cvtColor(self._grey(), cv2.COLOR_GRAY2BGR), np.uint8)
+
+    def file_size(self) -> int:
+        """Bytes of the file; raises MienError."""
+        return _file_size(self.path)
 
     def _grey(self) -> NDArray[np.uint8]:
         try:
@@ -149,6 +179,10 @@ class Base64Part:
         """The picture, uint8 BGR (height, width, 3); raises MienError."""
         return _decode(self.name, self.encoded()[1])
 
+    def file_size(self) -> int:
+        """Bytes of the file; raises MienError."""
+        return _file_size(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class VideoMoment:
@@ -177,6 +211,10 @@ class VideoMoment:
         if frame is None:
             raise MienError(f"{self.name} cannot be decoded", ANOTHER_COPY)
         return np.asarray(frame, np.uint8)
+
+    def file_size(self) -> int:
+        """Bytes of the file; raises MienError."""
+        return _file_size(self.path)
 
 
 def encode_png(image: Image) -> bytes:

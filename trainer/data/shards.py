@@ -9,6 +9,7 @@ shuffled anew in each pass. That order follows from seed and epoch, so a stream 
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError, require
 from mien.faces.detector import Box
 from trainer.data.output import sole_writer, whole_file
-from trainer.data.pictures import PictureBytes
+from trainer.data.pictures import PictureBytes, check_suffix
 from trainer.data.sample import Dataset, Sample, Tell
 
 RECORDS_PER_SHARD = 1000
@@ -43,11 +44,19 @@ class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """One tar file."""
+    """One tar file.
+
+    Attributes:
+        file: its name.
+        split: of its records.
+        records: how many there are.
+        digest: SHA-256 of the records' labels, and of the names and sizes of their pictures' files.
+    """
 
     file: Annotated[str, msgspec.Meta(pattern=r"^\w+-\d{6}\.tar\Z")]
     split: str
     records: int
+    digest: str
 
 
 class ShardIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +97,8 @@ def write_shards(
     The same data set and seed give the same files, byte by byte.
 
     Raises:
-        MienError: a picture cannot be read, the folder holds shards of something else, another process is writing
-            there, or the disk is full. The shards that are finished stay valid.
+        MienError: a picture cannot be read, the folder holds shards of something else or of data that have changed
+            since, another process is writing there, or the disk is full. The shards that are finished stay valid.
     """
     splits = np.array([sample.split for sample in dataset])
     wanted = ShardIndex(
@@ -100,18 +109,20 @@ def write_shards(
     )
     with sole_writer(folder):
         index = _continued(folder, wanted)
-        there = {shard.file for shard in index.shards}
+        there = {shard.file: shard for shard in index.shards}
         tell(index.done, len(dataset))
         for split in index.splits:
             order = np.random.default_rng(seed).permutation(np.flatnonzero(splits == split))
             for number, begin in enumerate(range(0, len(order), records_per_shard)):
-                shard = f"{split}-{number:06d}.tar"
-                if shard in there:
-                    continue
+                file = f"{split}-{number:06d}.tar"
                 records = order[begin : begin + records_per_shard]
-                with whole_file(folder / shard) as partial:
+                shard = Shard(file, split, len(records), _digest(dataset, records))
+                if file in there:
+                    _check_same(folder, shard, there[file])
+                    continue
+                with whole_file(folder / file) as partial:
                     _write(partial, dataset, records)
-                shards = sorted([*index.shards, Shard(shard, split, len(records))], key=lambda one: one.file)
+                shards = sorted([*index.shards, shard], key=lambda one: one.file)
                 index = msgspec.structs.replace(index, shards=shards)
                 _write_index(folder, index)
                 tell(index.done, len(dataset))
@@ -216,6 +227,24 @@ def _continued(folder: Path, wanted: ShardIndex) -> ShardIndex:
     return msgspec.structs.replace(found, shards=[shard for shard in found.shards if (folder / shard.file).is_file()])
 
 
+def _check_same(folder: Path, wanted: Shard, found: Shard) -> None:
+    if found != wanted:
+        raise MienError(
+            f"{folder / found.file} was made from other labels or pictures than there are now",
+            "Name another folder, or remove that one",
+        )
+
+
+def _digest(dataset: Dataset, numbers: NDArray[np.intp]) -> str:
+    digest = hashlib.sha256()
+    for number in numbers.tolist():
+        sample = dataset[number]
+        # Only the end of the path, so that a data set may move; sizes tell of pictures that changed places.
+        name = Path(sample.picture.name).parts[-2:]
+        digest.update(msgspec.json.encode((sample.split, name, sample.picture.file_size(), _labels(sample))) + b"\n")
+    return digest.hexdigest()
+
+
 def _read_index(path: Path) -> ShardIndex:
     try:
         return msgspec.json.decode(path.read_bytes(), type=ShardIndex)
@@ -238,6 +267,8 @@ def _write(path: Path, dataset: Dataset, numbers: NDArray[np.intp]) -> None:
         for number in numbers.tolist():
             sample = dataset[number]
             suffix, picture = sample.picture.encoded()
+            check_suffix(sample.picture.name, suffix)
+            PictureBytes(sample.picture.name, suffix, picture).read()  # a damaged one is named before it is packed
             tar.write({"__key__": f"{number:08d}", "json": msgspec.json.encode(_labels(sample)), suffix[1:]: picture})
 
 

@@ -208,7 +208,7 @@ def test_affectnet_lists_give_box_landmarks_and_affect(tmp_path: Path, below: st
     dataset = open_affectnet(write_affectnet_lists(tmp_path, below))
     assert len(dataset) == 18
     assert dataset.left_out == {"no face": 2, "neither a class nor valence and arousal": 2}
-    expected = {**dict.fromkeys(CANONICAL_LABELS, 1), None: 1}
+    expected: dict[str | None, int] = {**dict.fromkeys(CANONICAL_LABELS, 1), None: 1}
     assert counts(dataset) == {"train": expected, "validation": expected}
     fear = next(sample for sample in dataset if sample.expression == "fear")
     assert (fear.valence, fear.arousal) == pytest.approx((0.4, -0.4))
@@ -244,8 +244,10 @@ def test_affectnet_folders_leave_out_what_has_neither_a_class_nor_affect(tmp_pat
     write_affectnet_folders(tmp_path)
     for number, valence in ((8, -2.0), (9, 0.5)):
         write_picture(tmp_path / f"train_set/images/{number}.jpg")
-        for kind, value in (("exp", 8), ("val", valence), ("aro", valence), ("lnd", LANDMARKS.ravel())):
-            np.save(tmp_path / f"train_set/annotations/{number}_{kind}.npy", np.array(value))
+        np.save(tmp_path / f"train_set/annotations/{number}_exp.npy", np.array(8))
+        np.save(tmp_path / f"train_set/annotations/{number}_lnd.npy", LANDMARKS.ravel())
+        for kind in ("val", "aro"):
+            np.save(tmp_path / f"train_set/annotations/{number}_{kind}.npy", np.array(valence))
     dataset = open_affectnet(tmp_path)
     assert dataset.left_out == {"no face": 2, "neither a class nor valence and arousal": 1}
     assert [(sample.valence, sample.arousal) for sample in dataset if sample.expression is None] == [(0.5, 0.5)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
+import shutil
 import tarfile
 import time
 from collections.abc import Callable
@@ -19,11 +20,12 @@ import pytest
 
 from mien.errors import MienError
 from mien.faces.detector import Box
-from tests.trainer.data.layouts import LANDMARKS
+from tests.trainer.data.layouts import LANDMARKS, write_picture
 from trainer.data.output import sole_writer
 from trainer.data.pictures import PictureBytes, PictureFile, encode_png
-from trainer.data.sample import Dataset, Sample
-from trainer.data.shards import Shard, ShardIndex, ShardStream, open_stream, read_index, write_shards
+from trainer.data.sample import Dataset, Sample, SampleList
+from trainer.data.sets.folders import open_expression_folders
+from trainer.data.shards import ShardIndex, ShardStream, open_stream, read_index, write_shards
 
 
 class Generated(Dataset):
@@ -191,6 +193,58 @@ def test_a_folder_of_other_shards_is_not_touched(folder: Path) -> None:
     assert after == before
 
 
+def write_faces(root: Path) -> None:
+    """Pictures whose files differ in size from class to class."""
+    for label, side in (("anger", 8), ("fear", 16)):
+        for number in range(5):
+            write_picture(root / label / f"{number}.png", number, side)
+
+
+def test_shards_of_data_that_have_changed_are_not_kept(tmp_path: Path) -> None:
+    faces, out = tmp_path / "faces", tmp_path / "out"
+    write_faces(faces)
+    write_shards(open_expression_folders(faces), out, 0, silent, records_per_shard=4)
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir() if path.name != ".lock")
+    (faces / "anger").rename(faces / "x")
+    (faces / "fear").rename(faces / "anger")
+    (faces / "x").rename(faces / "fear")
+    with pytest.raises(MienError, match=r"out/all-00000\d\.tar was made from other labels or pictures"):
+        write_shards(open_expression_folders(faces), out, 0, silent, records_per_shard=4)
+    after = sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir() if path.name != ".lock")
+    assert after == before
+
+
+def test_a_data_set_may_move_between_runs(tmp_path: Path) -> None:
+    write_faces(tmp_path / "faces")
+    write_shards(open_expression_folders(tmp_path / "faces"), tmp_path / "out", 0, silent, records_per_shard=4)
+    shutil.move(tmp_path / "faces", tmp_path / "moved")
+    (tmp_path / "out/all-000001.tar").unlink()
+    assert write_shards(
+        open_expression_folders(tmp_path / "moved"), tmp_path / "out", 0, silent, records_per_shard=4
+    ).complete
+
+
+def test_a_damaged_picture_is_named_and_can_be_replaced(tmp_path: Path) -> None:
+    write_faces(tmp_path / "faces")
+    broken = tmp_path / "faces/fear/3.png"
+    good = broken.read_bytes()
+    broken.write_bytes(good[:40])
+    with pytest.raises(MienError, match=r"faces/fear/3\.png cannot be read"):
+        write_shards(open_expression_folders(tmp_path / "faces"), tmp_path / "out", 0, silent, records_per_shard=2)
+    broken.write_bytes(good)
+    dataset = open_expression_folders(tmp_path / "faces")
+    assert write_shards(dataset, tmp_path / "out", 0, silent, records_per_shard=2).complete
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.json"])
+def test_only_picture_files_are_packed(tmp_path: Path, name: str) -> None:
+    path = write_picture(tmp_path / "a.png").rename(tmp_path / name)
+    dataset = SampleList("one", [Sample(PictureFile(path), "train")])
+    with pytest.raises(MienError, match=f"{name} is no picture file"):
+        write_shards(dataset, tmp_path / "out", 0, silent)
+    assert not list((tmp_path / "out").glob("*.tar"))
+
+
 def _hold(folder: Path, held: object, release: object) -> None:
     with sole_writer(folder):
         held.set()  # type: ignore[attr-defined]
@@ -270,7 +324,7 @@ def multiply_shards(folder: Path, times: int) -> None:
         name = f"train-{number:06d}.tar"
         if number >= len(index.shards):
             (folder / name).hardlink_to(folder / shard.file)
-        shards.append(Shard(name, "train", shard.records))
+        shards.append(msgspec.structs.replace(shard, file=name))
     splits = {"train": times * index.done}
     many = ShardIndex(dataset="many", seed=0, records_per_shard=1000, splits=splits, shards=shards)
     (folder / "index.json").write_bytes(msgspec.json.encode(many))
