@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -136,6 +137,18 @@ def test_wild_has_everything() -> None:
     assert any(expression.label == "neutral" for expression in mixed), "ambiguous neutrals"
     assert sum(one.scene.degradation.is_grey for one in planned) > 20
     assert {one.scene.person.female for one in planned} == {True, False}
+
+
+def test_faces_in_the_wild_are_not_too_dark_to_read(small_studio: Studio) -> None:
+    domain = find_domain("wild")
+    assert domain.plan is not None
+    planned = [domain.plan(domain, 0, index, 96).scene for index in (25, 187, 226, 311)]  # little light, dark exposure
+    for scene in planned:
+        shown = small_studio.shoot(scene)
+        column, row = np.rint(shown.landmarks[shown.visible].T).astype(int)
+        assert shown.image[row, column].mean() > 0.15 * 255
+        as_exposed = small_studio.shoot(replace(scene, degradation=replace(scene.degradation, darkest_face=0.0)))
+        assert as_exposed.image[row, column].mean() < shown.image[row, column].mean()
 
 
 def test_labels_are_complete_and_follow_the_rule(small_studio: Studio) -> None:

@@ -123,4 +123,5 @@ def camera_faults(random: Random, strength: float) -> Degradation:
         noise=float(random.uniform(0.002, 0.012)) + sometimes(0.3, 0.01, 0.04),
         jpeg_quality=int(random.integers(35, 96)) if random.random() < 0.3 + 0.6 * strength else 0,
         is_grey=bool(random.random() < 0.12 * strength),
+        darkest_face=0.18,
     )

@@ -29,6 +29,8 @@ class Degradation:
         noise: standard deviation, of 1 for white.
         jpeg_quality: 1 to 100; 0 stores without loss.
         is_grey: no colour.
+        darkest_face: the exposure is raised until the face is this bright on average, 0 to 1, as cameras do that meter
+            it; 0 leaves it.
     """
 
     gain: float = 1.0
@@ -41,6 +43,13 @@ class Degradation:
     noise: float = 0.0
     jpeg_quality: int = 0
     is_grey: bool = False
+    darkest_face: float = 0.0
+
+    def gain_for(self, face: float) -> float:
+        """The exposure for a face of that mean brightness, 0 to 1."""
+        if face <= 0:
+            return self.gain
+        return max(self.gain, float(self.darkest_face ** (1 / self.gamma)) / face)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,10 @@ class Studio:
             colour = over * cover + (1 - cover) * colour
             column, row = np.clip(np.rint(points.T), 0, self.side - 1).astype(int)
             visible &= cover[row, column, 0] < 0.5
-        image = degrade(colour, scene.degradation, np.random.default_rng(scene.noise_seed))
+        seen = points[visible] if visible.any() else points
+        column, row = np.clip(np.rint(seen.T), 0, self.side - 1).astype(int)
+        faults = replace(scene.degradation, gain=scene.degradation.gain_for(float(colour[row, column].mean())))
+        image = degrade(colour, faults, np.random.default_rng(scene.noise_seed))
         return Shown(image, points, visible)
 
     def close(self) -> None:
