@@ -8,13 +8,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from trainer.data.pictures import check_suffix
 from trainer.data.sample import LANDMARKS, Sample
 
 Value = TypeVar("Value")
@@ -108,6 +109,24 @@ def wrong_row(path: Path, row: int, problem: str) -> NoReturn:
     raise MienError(
         f"{path}, row {row}: {problem}", "The file is cut off or changed: download it again, or mend the row"
     )
+
+
+def picture_inside(folder: Path, name: str, where: str) -> Path:
+    """The path of a picture that a file of labels names.
+
+    Args:
+        folder: what the name starts from.
+        name: relative path.
+        where: file and row, for the error.
+
+    Raises:
+        MienError: the path leads out of the folder, or is no picture file's.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise MienError(f"{where}: {name} is not inside {folder}", f"Name pictures by their path from {folder}")
+    check_suffix(f"{where}: {name!r}", path.suffix)
+    return folder / path
 
 
 def look_up(table: Mapping[str, Value], text: str, key: str, path: Path, row: int | None = None) -> Value:

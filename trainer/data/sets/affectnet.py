@@ -34,6 +34,7 @@ from trainer.data.checks import (
     check_classes,
     check_samples,
     look_up,
+    picture_inside,
     read_rows,
     to_landmarks,
     to_number,
@@ -88,7 +89,7 @@ def _open_lists(folder: Path) -> SampleList:
                 continue
             samples.append(
                 Sample(
-                    PictureFile(images / row["subDirectory_filePath"]),
+                    PictureFile(picture_inside(images, row["subDirectory_filePath"], f"{file}, row {number}")),
                     split,
                     expression=_expression(code),
                     valence=valence,

@@ -15,7 +15,7 @@ from pathlib import Path
 from mien.bundle import CANONICAL_LABELS
 from mien.errors import MienError
 from mien.faces.detector import Box
-from trainer.data.checks import check_people, look_up, read_rows, to_landmarks, to_number, wrong_row
+from trainer.data.checks import check_people, look_up, picture_inside, read_rows, to_landmarks, to_number, wrong_row
 from trainer.data.pictures import PictureFile
 from trainer.data.sample import SPLITS, Sample, SampleList
 
@@ -61,7 +61,7 @@ def _sample(file: Path, number: int, row: dict[str, str]) -> Sample:
             wrong_row(file, number, f"{key} is {row[key]}, which is not from -1 to 1")
     if "frame" in row and not row["frame"].isdecimal():
         wrong_row(file, number, f"frame is {row['frame']!r}, which is no whole number")
-    path = file.parent / row.get("picture", "")
+    path = picture_inside(file.parent, row.get("picture", ""), f"{file}, row {number}")
     if not path.is_file():
         wrong_row(file, number, f"the picture {path} is not there")
     return Sample(
