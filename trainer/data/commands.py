@@ -24,6 +24,11 @@ from trainer.data.synthetic.sheet import save_sheet, sheet_of_domain, sheet_of_f
 
 app = cyclopts.App(name="data", help="Look at data sets, render faces, and pack data for training.")
 Json = Annotated[bool, cyclopts.Parameter(name="--json", negative="")]
+Number = cyclopts.validators.Number
+Seed = Annotated[int, cyclopts.Parameter(validator=Number(gte=0, lt=2**63))]
+Size = Annotated[int, cyclopts.Parameter(validator=Number(gte=32, lte=512))]
+Natural = Annotated[int, cyclopts.Parameter(validator=Number(gte=0))]
+Positive = Annotated[int, cyclopts.Parameter(validator=Number(gte=1))]
 
 
 @app.command
@@ -50,10 +55,8 @@ def shards(
     path: Path,
     out: Path,
     *,
-    seed: int = 0,
-    records_per_shard: Annotated[
-        int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))
-    ] = RECORDS_PER_SHARD,
+    seed: Seed = 0,
+    records_per_shard: Positive = RECORDS_PER_SHARD,
     as_json: Json = False,
 ) -> None:
     """Pack a data set into WebDataset shards, shuffled; given again, it goes on where it stopped.
@@ -79,10 +82,10 @@ def render(
     domain: str,
     out: Path,
     *,
-    count: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=0))] = 0,
-    seed: int = 0,
-    size: int = 128,
-    workers: int = 2,
+    count: Natural = 0,
+    seed: Seed = 0,
+    size: Size = 128,
+    workers: Positive = 2,
     as_json: Json = False,
 ) -> None:
     """Render faces or objects with exact labels; given again, it goes on where it stopped.
@@ -92,7 +95,7 @@ def render(
         out: folder for the pictures; one domain, seed and size each.
         count: how many pictures; 0 = as many as the domain usually has.
         seed: the same seed gives the same pictures.
-        size: width and height of the pictures, pixels.
+        size: width and height of the pictures, pixels, 32 to 512.
         workers: processes.
         as_json: print what was made as JSON.
     """
@@ -110,10 +113,10 @@ def sheet(
     what: str,
     out: Path,
     *,
-    rows: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))] = 6,
-    columns: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))] = 10,
-    size: int = 128,
-    seed: int = 0,
+    rows: Positive = 6,
+    columns: Positive = 10,
+    size: Size = 128,
+    seed: Seed = 0,
     landmarks: bool = True,
     as_json: Json = False,
 ) -> None:
@@ -124,7 +127,7 @@ def sheet(
         out: the page, a .png file.
         rows: of pictures.
         columns: of pictures.
-        size: of a domain's pictures, pixels.
+        size: of a domain's pictures, pixels, 32 to 512.
         seed: of a domain's pictures.
         landmarks: whether to draw them.
         as_json: print what was made as JSON.
@@ -132,6 +135,7 @@ def sheet(
     if what in DOMAINS:
         page = sheet_of_domain(what, rows=rows, columns=columns, side=size, seed=seed, landmarks=landmarks)
     else:
+        open_renders(Path(what))  # checks all labels
         page = sheet_of_folder(Path(what), rows=rows, columns=columns, landmarks=landmarks)
     save_sheet(page, out)
     if as_json:

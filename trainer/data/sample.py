@@ -36,6 +36,8 @@ class Sample:
         arousal: -1 (calm) to 1 (excited).
         box: of the face, pixels.
         landmarks: float32 (68, 2), pixels, in the order of iBUG 300-W.
+        visible: bool (68,), whether each landmark is inside the picture and not covered.
+        intensity: of the expression, 0 (neutral) to 1.
         sequence: the recording that the picture is a frame of.
         frame: its number within the sequence.
     """
@@ -49,6 +51,8 @@ class Sample:
     arousal: float | None = None
     box: Box | None = None
     landmarks: NDArray[np.float32] | None = None
+    visible: NDArray[np.bool_] | None = None
+    intensity: float | None = None
     sequence: str | None = None
     frame: int | None = None
 

@@ -39,6 +39,8 @@ class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
     arousal: float | None = None
     box: tuple[float, float, float, float] | None = None
     landmarks: list[tuple[float, float]] | None = None
+    visible: list[bool] | None = None
+    intensity: float | None = None
     sequence: str | None = None
     frame: int | None = None
 
@@ -297,6 +299,8 @@ def _labels(sample: Sample) -> Labels:
         arousal=sample.arousal,
         box=(box.x, box.y, box.width, box.height) if box else None,
         landmarks=None if sample.landmarks is None else sample.landmarks.tolist(),
+        visible=None if sample.visible is None else sample.visible.tolist(),
+        intensity=sample.intensity,
         sequence=sample.sequence,
         frame=sample.frame,
     )
@@ -324,6 +328,8 @@ def _sample(split: str, record: dict[str, Any]) -> Sample:
         arousal=labels.arousal,
         box=Box(*labels.box) if labels.box else None,
         landmarks=None if labels.landmarks is None else np.array(labels.landmarks, np.float32),
+        visible=None if labels.visible is None else np.array(labels.visible, np.bool_),
+        intensity=labels.intensity,
         sequence=labels.sequence,
         frame=labels.frame,
     )

@@ -15,6 +15,7 @@ import pytest
 
 from mien.errors import MienError
 from tests.trainer.data.layouts import (
+    LANDMARKS,
     fer_plus_rows,
     write_affectnet_folders,
     write_affectnet_lists,
@@ -197,6 +198,97 @@ def test_renders_are_made_described_packed_and_shown(tmp_path: Path, capsys: pyt
         assert page.shape[:2] == (shown["height"], shown["width"])
         assert shown["width"] == 48 * columns
         assert page.std() > 10
+
+
+def make_renders(folder: Path, **changes: object) -> Path:
+    """A folder as `render` writes it, with one picture, some of whose labels are changed."""
+    write_picture(folder / "images/00000/000000.png")
+    label: dict[str, object] = {
+        "index": 0,
+        "file": "images/00000/000000.png",
+        "domain": "lab_a",
+        "split": "train",
+        "person": "anna",
+        "label": "fear",
+        "intensity": 0.75,
+        "landmarks": LANDMARKS.tolist(),
+        "visible": [1] * 67 + [0],
+    }
+    (folder / "labels.jsonl").write_text(json.dumps({**label, **changes}) + "\n")
+    (folder / "dataset.json").write_text('{"domain": "lab_a", "seed": 0, "side": 8, "version": 1}')
+    return folder
+
+
+def test_renders_keep_intensity_and_visibility_in_shards(tmp_path: Path) -> None:
+    run("shards", "renders", make_renders(tmp_path / "in"), tmp_path / "out")
+    for dataset in (open_dataset("renders", tmp_path / "in"), open_stream(tmp_path / "out", "train", seed=0)):
+        (sample,) = dataset
+        assert sample.intensity == 0.75
+        assert sample.visible is not None
+        assert sample.visible.dtype == bool
+        assert sample.visible.tolist() == [True] * 67 + [False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"split": "dev"}, "labels of picture 0: the split is 'dev'"),
+        ({"landmarks": LANDMARKS.tolist()[1:]}, "labels of picture 0: there are 67 landmarks"),
+        ({"visible": [1]}, "labels of picture 0: there are 68 landmarks, 1 with visibility"),
+        ({"landmarks": [], "visible": []}, "labels of picture 0: there are 0 landmarks"),
+        ({"file": "../../../etc/resolv.conf"}, r"resolv\.conf is not inside"),
+        ({"file": "/etc/a.png"}, r"/etc/a\.png is not inside"),
+        ({"file": "labels.jsonl"}, r"'labels\.jsonl' is no picture file"),
+    ],
+)
+def test_wrong_labels_of_renders_are_named(tmp_path: Path, changes: dict[str, object], problem: str) -> None:
+    folder = make_renders(tmp_path / "in", **changes)
+    for arguments in (
+        ("describe", "renders", folder),
+        ("shards", "renders", folder, tmp_path / "out"),
+        ("sheet", folder, tmp_path / "page.png"),
+    ):
+        with pytest.raises(MienError, match=problem):
+            run(*arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_cut_off_description_of_renders_is_named(tmp_path: Path) -> None:
+    folder = make_renders(tmp_path / "in")
+    (folder / "dataset.json").write_text('{"domain": "la')
+    with pytest.raises(MienError, match=r"dataset\.json cannot be read"):
+        run("describe", "renders", folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("sheet", "lab_a", "page.png", "--size", 0), "--size"),
+        (("sheet", "lab_a", "page.png", "--size", 9999999), "--size"),
+        (("sheet", "lab_a", "page.png", "--seed", -1), "--seed"),
+        (("sheet", "lab_a", "page.png", "--rows", 0), "--rows"),
+        (("shards", "folder", "faces", "out", "--seed", -1), "--seed"),
+        (("shards", "folder", "faces", "out", "--seed", 2**64), "--seed"),
+        (("render", "lab_a", "out", "--seed", -1), "--seed"),
+        (("render", "lab_a", "out", "--size", 31), "--size"),
+        (("render", "lab_a", "out", "--workers", 0), "--workers"),
+    ],
+)
+def test_numbers_out_of_range_are_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[object, ...],
+    option: str,
+) -> None:
+    write_picture(tmp_path / "faces/anger/1.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments)
+    assert stopped.value.code == 1
+    printed = capsys.readouterr()
+    assert f"for {option}" in printed.out + printed.err
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
 
 
 @pytest.mark.parametrize(

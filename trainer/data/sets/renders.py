@@ -9,10 +9,13 @@ import numpy as np
 
 from mien.bundle import CANONICAL_LABELS
 from mien.errors import MienError
+from trainer.data.checks import picture_inside
 from trainer.data.pictures import PictureFile
-from trainer.data.sample import Dataset, Sample
+from trainer.data.sample import LANDMARKS, SPLITS, Dataset, Sample
 from trainer.data.synthetic.dataset import Made, read_labels
 from trainer.data.synthetic.labels import Label
+
+_RENDER_AGAIN = "Delete the folder and render again"
 
 
 class Renders(Dataset):
@@ -37,6 +40,8 @@ class Renders(Dataset):
             valence=label.valence if is_face else None,
             arousal=label.arousal if is_face else None,
             landmarks=np.array(label.landmarks, np.float32) if label.landmarks else None,
+            visible=np.array(label.visible, np.bool_) if label.visible else None,
+            intensity=label.intensity if is_face else None,
             sequence=label.sequence or None,
             frame=label.frame if label.sequence else None,
         )
@@ -46,10 +51,29 @@ def open_renders(folder: Path) -> Renders:
     """Open a folder of renders, finished or not.
 
     Raises:
-        MienError: the folder holds no finished renders, or a label cannot be read.
+        MienError: the folder holds no finished renders, or a label or dataset.json cannot be read or makes no sense.
     """
     labels = read_labels(folder)
     if not labels:
         raise MienError(f"{folder} holds no finished renders", "Render into it first: mien-train data render")
-    made = msgspec.json.decode((folder / "dataset.json").read_bytes(), type=Made)
+    for label in labels:
+        _check(folder, label)
+    file = folder / "dataset.json"
+    try:
+        made = msgspec.json.decode(file.read_bytes(), type=Made)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise MienError(f"{file} cannot be read ({error})", _RENDER_AGAIN) from error
     return Renders(f"renders {made.domain}, seed {made.seed}, {made.side} px", folder, labels)
+
+
+def _check(folder: Path, label: Label) -> None:
+    where = f"{folder}, labels of picture {label.index}"
+    picture_inside(folder, label.file, where)
+    if label.split not in SPLITS:
+        raise MienError(f"{where}: the split is {label.split!r}, not one of {', '.join(SPLITS)}", _RENDER_AGAIN)
+    points = LANDMARKS if label.person else 0
+    if not len(label.landmarks) == len(label.visible) == points:
+        raise MienError(
+            f"{where}: there are {len(label.landmarks)} landmarks, {len(label.visible)} with visibility, not {points}",
+            _RENDER_AGAIN,
+        )
