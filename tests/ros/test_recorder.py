@@ -384,7 +384,7 @@ def test_a_picture_that_cannot_be_read_costs_only_itself(record) -> None:
             picture.encoding = "nonsense"
         feeder.send(picture)
         feeder.send(emotions(index, [face()]))
-    feeder.wait_for_lines(first + 4)
+        feeder.wait_for_lines(index + 1)  # pictures come as best effort: a burst of them could get lost
     summary = feeder.finish()
     assert summary["recorder"]["pictures_written"] == 3
     assert summary["recorder"]["pictures_failed"] == 1
