@@ -1,0 +1,1 @@
+"""Stages of transfer learning: recipes, training, checkpoints, and running a whole recipe."""
