@@ -20,7 +20,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*\Z")]
 Target = Literal["expression", "affect", "valence", "arousal", "identity", "category"]
-"""What a stage learns: classes, classes with valence and arousal, one of these two, who it is, or what is to be seen."""
+"""What is learned: classes, classes with valence and arousal, one of these two, who it is, or what is to be seen."""
 
 
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
