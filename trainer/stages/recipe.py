@@ -64,6 +64,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         classes: expressions that are used, in the order of the model's outputs; None = all that occur.
         split: how it is divided.
         count: of rendered pictures; 0 = as many as the domain usually has.
+        seed: of rendered pictures: other seeds, other people.
         samples: at most so many training pictures, drawn evenly from the classes; 0 = all.
     """
 
@@ -73,6 +74,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     classes: tuple[str, ...] | None = None
     split: Split = Split()
     count: Natural = 0
+    seed: Natural = 0
     samples: Natural = 0
 
 
@@ -131,6 +133,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     Attributes:
         start: `nothing`, `package` (ImageNet weights that a package carries), `torchvision` (its own, by network),
             `checkpoint:PATH`, or the name of another stage. Key `from` in the file.
+        architecture: network, where it is another than the recipe's.
         data: source that it is trained on, and tested on.
         tests: other sources that it is tested on, on their test parts.
         target: what is learned.
@@ -155,6 +158,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """
 
     start: str = "nothing"
+    architecture: str | None = None
     data: str
     tests: tuple[str, ...] = ()
     target: Target = "expression"
@@ -201,7 +205,7 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     test: str = ""
 
 
-class Trend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Trend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """A finding of a paper, to be checked: metric of `first` minus metric of `second`.
 
     Attributes:
@@ -210,6 +214,7 @@ class Trend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         first: one side.
         second: the other.
         metric: that is compared.
+        second_metric: of the second side, where it is another one (an error, and that of predicting the mean).
         sign: that the paper found: first higher (+), lower (-), or equal within the interval (0).
         published: the paper's own difference, where it prints one, in units of the metric.
     """
@@ -219,6 +224,7 @@ class Trend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     first: Arm
     second: Arm
     metric: str
+    second_metric: str = ""
     sign: Literal["+", "-", "0"]
     published: float | None = None
 

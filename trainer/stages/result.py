@@ -85,6 +85,8 @@ class StageResult(msgspec.Struct, frozen=True):
         figures: training_accuracy (as published: the last epoch's), images_seen, seconds, seconds_per_epoch, epochs;
             of the stage alone; chain_images_seen and chain_seconds with all that it started from. Means over folds,
             sums for images and seconds.
+        parts: pictures of each class in the training part as it was used (balanced, with the repetitions), in the
+            validation part and in the test part; summed over folds; key "pictures" where there are no expressions.
         epochs: of each fold.
         tests: by source.
     """
@@ -95,6 +97,7 @@ class StageResult(msgspec.Struct, frozen=True):
     folds: int
     trained: float
     figures: dict[str, float]
+    parts: dict[str, dict[str, int]]
     epochs: list[list[Epoch]]
     tests: dict[str, TestResult]
 
