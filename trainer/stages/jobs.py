@@ -1,0 +1,239 @@
+"""Jobs: each trains one stage with one seed on one fold. What starts from another job's network comes after it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from mien.errors import MienError
+from trainer.stages.recipe import Recipe
+from trainer.stages.result import Epoch
+
+AGAIN = "Give the same command again: it goes on where it stopped"
+
+TellJob = Callable[["Job", Epoch | None], None]
+"""Told of each epoch of a job, and None when a job begins."""
+
+Work = Callable[["Job", Callable[[Epoch], None]], None]
+"""Does a job and tells of its epochs; what it gives stays in the job's folder. Must pass between processes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage with one seed on one fold.
+
+    Attributes:
+        recipe: its name.
+        stage: name in the recipe.
+        seed: number of the repetition.
+        fold: number; None where the source has no folds.
+        start: job whose network it starts from; None where that is no stage.
+    """
+
+    recipe: str
+    stage: str
+    seed: int
+    fold: int | None = None
+    start: Job | None = None
+
+    @property
+    def place(self) -> Path:
+        """Its folder within the run's folder."""
+        folder = Path(f"seed{self.seed}", self.stage)
+        return folder if self.fold is None else folder / f"fold{self.fold:02d}"
+
+    def __str__(self) -> str:
+        return f"{self.recipe}, stage {self.stage}, seed {self.seed}" + (
+            "" if self.fold is None else f", fold {self.fold}"
+        )
+
+
+def plan_jobs(recipe: Recipe, seeds: int, folds: Mapping[str, int | None], only: Iterable[str] = ()) -> list[Job]:
+    """All jobs of a recipe, each after the one it starts from.
+
+    Args:
+        recipe: as it is run.
+        seeds: number of repetitions.
+        folds: of each stage's source; None where it has none.
+        only: stages that are wanted, with what they start from; empty = all.
+
+    Raises:
+        MienError: a wanted stage is unknown, or a stage cannot tell which fold of another one to start from.
+    """
+    wanted = _with_starts(recipe, only)
+    jobs: dict[tuple[str, int, int | None], Job] = {}
+    for seed in range(seeds):
+        for name, stage in recipe.stages.items():
+            if name not in wanted:
+                continue
+            count = folds[name]
+            for fold in [None] if count is None else range(count):
+                start = None
+                if stage.start in recipe.stages:
+                    start = jobs.get((stage.start, seed, fold)) or jobs.get((stage.start, seed, None))
+                    if start is None or folds[stage.start] not in (None, count):
+                        raise MienError(
+                            f"{recipe.name}: the stage {name} starts from {stage.start}, which is trained on"
+                            f" {folds[stage.start]} folds, not as many as itself ({count or 1})",
+                            "Start it from a stage without folds, or with the same folds",
+                        )
+                jobs[name, seed, fold] = Job(recipe.name, name, seed, fold, start)
+    return list(jobs.values())
+
+
+def _with_starts(recipe: Recipe, only: Iterable[str]) -> set[str]:
+    wanted: set[str] = set()
+    for name in only or recipe.stages:
+        if name not in recipe.stages:
+            raise MienError(f"{recipe.name} has no stage {name}", f"Its stages are {', '.join(recipe.stages)}")
+        while name in recipe.stages:
+            wanted.add(name)
+            name = recipe.stages[name].start
+    return wanted
+
+
+def run_jobs(jobs: list[Job], work: Work, workers: int, tell: TellJob) -> None:
+    """Do the jobs, in this process or in several; a job begins when the one it starts from is done.
+
+    Args:
+        jobs: those that are still to be done, each after the one it starts from.
+        work: does one.
+        workers: processes, which share the cores; 1 = this process does all.
+        tell: of what is done.
+
+    Raises:
+        MienError: a job failed, or its process was killed; the job is named. The others are ended; they go on from
+            their last stored state when they are given again.
+    """
+    if workers == 1:
+        for job in jobs:
+            tell(job, None)
+            with _named(job):
+                work(job, lambda epoch, job=job: tell(job, epoch))  # type: ignore[misc]
+    else:
+        _Pool(work, min(workers, len(jobs)), tell).run(jobs)
+
+
+class _Pool:
+    """Processes that do one job at a time."""
+
+    def __init__(self, work: Work, workers: int, tell: TellJob) -> None:
+        self._work, self._tell = work, tell
+        self._threads = max(1, (os.cpu_count() or 1) // max(1, workers))
+        self._workers = workers
+        self._running: dict[Connection, Job] = {}
+
+    def run(self, jobs: list[Job]) -> None:
+        waiting = list(jobs)
+        with self._processes() as idle:
+            while waiting or self._running:
+                undone = {*waiting, *self._running.values()}
+                ready = [job for job in waiting if job.start not in undone]
+                for job in ready[: len(idle)]:
+                    waiting.remove(job)
+                    self._begin(idle.pop(), job)
+                for pipe in wait(list(self._running)):
+                    if self._is_done(pipe):  # type: ignore[arg-type]
+                        idle.append(pipe)  # type: ignore[arg-type]
+
+    @contextmanager
+    def _processes(self) -> Iterator[list[Connection]]:
+        """Pipes to as many processes as there are to be; whatever happens, they end with this one."""
+        context = multiprocessing.get_context("spawn")  # not fork: threads do not survive it
+        processes, pipes = [], []
+        try:
+            for _ in range(self._workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs, self._work, self._threads))
+                process.start()
+                theirs.close()
+                processes.append(process)
+                pipes.append(ours)
+            yield list(pipes)
+        finally:
+            for process in processes:
+                process.kill()  # all that matters is stored, in one step each
+            for process in processes:
+                process.join()
+            for pipe in pipes:
+                pipe.close()
+
+    def _begin(self, pipe: Connection, job: Job) -> None:
+        self._running[pipe] = job
+        self._tell(job, None)
+        try:
+            pipe.send(job)
+        except OSError as error:
+            raise _killed(job) from error
+
+    def _is_done(self, pipe: Connection) -> bool:
+        """Take one message of a process."""
+        job = self._running[pipe]
+        try:
+            message: Any = pipe.recv()
+        except (EOFError, OSError) as error:
+            raise _killed(job) from error
+        if isinstance(message, Epoch):
+            self._tell(job, message)
+            return False
+        del self._running[pipe]
+        if isinstance(message, tuple):
+            raise MienError(*message)
+        if message is not None:
+            raise RuntimeError(message)
+        return True
+
+
+def _serve(pipe: Connection, work: Work, threads: int) -> None:
+    """What a worker process does: jobs from the pipe, epochs and then the outcome back."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    while True:
+        job: Job = pipe.recv()
+        try:
+            with _named(job):
+                work(job, pipe.send)
+            pipe.send(None)
+        except MienError as error:
+            pipe.send((error.problem, error.remedy))
+        except RuntimeError:
+            pipe.send(traceback.format_exc())
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, however that happened: two must not write one job."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _named(job: Job) -> Iterator[None]:
+    """Put the job's name into the text of whatever goes wrong in it."""
+    try:
+        yield
+    except MienError as error:
+        raise MienError(f"{job}: {error.problem}", error.remedy) from error
+    except Exception as error:
+        raise RuntimeError(f"{job}: {error}") from error
+
+
+def _killed(job: Job) -> MienError:
+    return MienError(
+        f"{job}: its process was killed, perhaps for want of memory", f"{AGAIN}, with fewer --jobs perhaps"
+    )
