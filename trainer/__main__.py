@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +15,14 @@ from rich.table import Table
 from mien.bundle import open_bundle
 from mien.errors import MienError
 from mien.models.default_bundle import default_bundle
+from trainer import commands
 from trainer.data.commands import app as data
 from trainer.evaluate.evaluation import FaceEvaluation, evaluate_on_faces
 
-app = cyclopts.App(name="mien-train", help="Train and measure models for mien.")
+app = cyclopts.App(name="mien-train", version=version("mien"), help="Train and measure models for mien.")
 app.command(data)
+for command in (commands.run, commands.recipes, commands.evaluate, commands.report, commands.bench):
+    app.command(command)
 
 
 @app.command
