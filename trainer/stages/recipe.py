@@ -180,12 +180,16 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One row of a table: a stage, where it is tested (its own source by default), and what the paper prints."""
+    """One row of a table: a stage, where it is tested (its own source by default), and what the paper prints.
+
+    `gap_to` names another row of the table, to which the gap is printed: of a test on new people, the published one.
+    """
 
     name: str
     stage: str
     test: str = ""
     published: dict[str, float] = {}
+    gap_to: str = ""
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
