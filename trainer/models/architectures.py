@@ -1,0 +1,185 @@
+"""The architectures that a recipe may name, each with its input, its sizes and the figures of its own paper."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from mien.bundle import InputSpec
+from mien.errors import MienError
+from trainer.models import published
+from trainer.models.efficientnet_lite import efficientnet_lite0
+from trainer.models.mini_xception import mini_xception
+from trainer.models.mobilenet_v1 import mobilenet_v1
+from trainer.models.published import Pieces
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network up to its last layer.
+
+    Attributes:
+        name: in recipes.
+        build: makes its layers, with weights drawn from torch's random numbers.
+        input: what pictures become before they enter it, at the size of its paper.
+        groups: number of groups of layers in front of the embedding.
+        embedding_size: length of the embedding, where the frozen part of a bundle ends.
+        parameters_published: millions, with 1000 classes (mini-XCEPTION: 7).
+        citation: where it and the next stand.
+        macs_published: millions of multiply-accumulates for one picture of `input`; 0 = nowhere printed.
+        hidden: units of the dense layers between embedding and last layer (ReLU).
+        dropout: share of the values that are dropped before the last layer and after each hidden one, while training.
+        smallest_side: of a picture, pixels.
+    """
+
+    name: str
+    build: Callable[[], Pieces]
+    input: InputSpec
+    groups: int
+    embedding_size: int
+    parameters_published: float
+    citation: str
+    macs_published: float = 0
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+    smallest_side: int = 32
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of all parts, from the pictures to the output: conv1 …, dense1 …, output."""
+        convolutions = (f"conv{i + 1}" for i in range(self.groups))
+        return (*convolutions, *(f"dense{i + 1}" for i in range(len(self.hidden))), "output")
+
+
+def _rgb(side: int, mean: tuple[float, ...], scale: tuple[float, ...]) -> InputSpec:
+    return InputSpec(side, side, "rgb", mean, scale)
+
+
+_IMAGENET = _rgb(224, (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375))
+
+
+def _mobilenet_v1(side: int, width: float, parameters: float, macs: float) -> Architecture:
+    return Architecture(
+        name=f"mobilenet_v1_{side}" + ("" if width == 1 else f"_w{round(100 * width):03d}"),
+        build=partial(_without_dense, partial(mobilenet_v1, width)),
+        input=_rgb(side, (127.5,) * 3, (1 / 127.5,) * 3),
+        groups=6,
+        embedding_size=int(1024 * width),
+        parameters_published=parameters,
+        citation="Howard and others 2017 (arXiv 1704.04861), Table 6",
+        macs_published=macs if side == 224 else 0,
+        dropout=0.5 if side == 48 else 0.0,  # paper 003; the original's code has next to none (0.001)
+    )
+
+
+def _without_dense(groups: Callable[[], list[nn.Module]]) -> Pieces:
+    return Pieces(groups(), [])
+
+
+_ALL = (
+    Architecture(
+        name="alexnet",
+        build=published.alexnet,
+        input=_IMAGENET,
+        groups=5,
+        embedding_size=9216,
+        hidden=(4096, 4096),
+        dropout=0.5,
+        smallest_side=63,
+        parameters_published=61.1,
+        macs_published=710,
+        citation="torchvision, after Krizhevsky 2014 (arXiv 1404.5997), one tower; 60 million in Krizhevsky and others "
+        "2012, two towers of half-connected layers",
+    ),
+    Architecture(
+        name="vgg19",
+        build=published.vgg19,
+        input=_IMAGENET,
+        groups=5,
+        embedding_size=25088,
+        hidden=(4096, 4096),
+        dropout=0.5,
+        parameters_published=144,
+        macs_published=19_600,
+        citation="Simonyan and Zisserman 2014 (arXiv 1409.1556), Table 2, configuration E; 19.6 G: He and others 2015",
+    ),
+    Architecture(
+        name="resnet50",
+        build=published.resnet50,
+        input=_IMAGENET,
+        groups=5,
+        embedding_size=2048,
+        parameters_published=25.6,
+        macs_published=4_090,
+        citation="torchvision. He and others 2015 (arXiv 1512.03385), Table 1, print 3.8 G: there a block's first "
+        "convolution has the stride, here its second. Paper 000's 0.85 M parameters are a mistake",
+    ),
+    Architecture(
+        name="resnet152",
+        build=published.resnet152,
+        input=_IMAGENET,
+        groups=5,
+        embedding_size=2048,
+        parameters_published=60.2,
+        macs_published=11_510,
+        citation="torchvision; 11.3 G in He and others 2015, Table 1, for the same reason as ResNet-50",
+    ),
+    *(
+        _mobilenet_v1(side, width, parameters, macs)
+        for side in (224, 48)
+        for width, parameters, macs in ((1, 4.2, 569), (0.75, 2.6, 325), (0.5, 1.3, 149), (0.25, 0.5, 41))
+    ),
+    Architecture(
+        name="mini_xception",
+        build=partial(_without_dense, mini_xception),
+        input=InputSpec(64, 64, "grey", (127.5,), (2 / 255,)),
+        groups=5,
+        embedding_size=1152,
+        parameters_published=0.06,
+        citation='Arriaga and others 2017 (arXiv 1710.07557): "approximately 60,000 parameters", those that are not '
+        "trained with them",
+    ),
+    Architecture(
+        name="mobilenet_v2",
+        build=published.mobilenet_v2,
+        input=_IMAGENET,
+        groups=6,
+        embedding_size=1280,
+        dropout=0.2,
+        parameters_published=3.4,
+        macs_published=300,
+        citation="Sandler and others 2018 (arXiv 1801.04381), Table 4; torchvision prints 3.5 million",
+    ),
+    Architecture(
+        name="efficientnet_lite0",
+        build=partial(_without_dense, efficientnet_lite0),
+        input=_rgb(224, (127.0,) * 3, (1 / 128,) * 3),
+        groups=6,
+        embedding_size=1280,
+        dropout=0.2,
+        parameters_published=4.7,
+        macs_published=407,
+        citation="EfficientNet-lite, its authors' table of 2020, which counts more than convolutions and the dense "
+        "layer: these are 385 million",
+    ),
+)
+
+ARCHITECTURES = {architecture.name: architecture for architecture in _ALL}
+"""By name."""
+
+
+def find_architecture(name: str) -> Architecture:
+    """The architecture of that name.
+
+    Raises:
+        MienError: there is none; the remedy names those that there are.
+    """
+    if name not in ARCHITECTURES:
+        near = difflib.get_close_matches(name, ARCHITECTURES, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise MienError(f"There is no architecture {name!r}", f"{hint}Choose one of: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]

@@ -1,0 +1,58 @@
+"""mini-XCEPTION: O. Arriaga, P. Plöger, M. Valdenegro, "Real-time Convolutional Neural Networks for Emotion and Gender
+Classification", 2017 (arXiv 1710.07557), with its last convolution as a dense layer (`mien.models.mini_xception`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainer.models.layers import SamePad, convolution, start_from_gaussian
+
+
+class _Block(nn.Module):
+    """Two separable convolutions and a pooling, beside a shortcut of the same stride."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            _separable(inputs, outputs),
+            nn.ReLU(),
+            _separable(outputs, outputs),
+            SamePad(3, 2, value=-torch.inf),
+            nn.MaxPool2d(3, 2),
+        )
+        self.shortcut = convolution(inputs, outputs, 1, stride=2, activation=None)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.add(self.layers(images), self.shortcut(images))
+
+
+class _ShiftedMeans(nn.Module):
+    """(N, C, H, W) → (N, 9 · C): each channel's mean as each of the nine taps of a 3×3 convolution sees it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        padded = functional.pad(images, (1, 1, 1, 1))
+        shifted = [padded[:, :, y : y + height, x : x + width].mean((2, 3)) for y in range(3) for x in range(3)]
+        return torch.stack(shifted, -1).flatten(1)
+
+
+def mini_xception() -> list[nn.Module]:
+    """Five groups from grey pictures (N, 1, H, W) to the shifted means (N, 1152)."""
+    groups: list[nn.Module] = [nn.Sequential(*_plain(1, 8), *_plain(8, 8))]
+    groups += [_Block(inputs, 2 * inputs) for inputs in (8, 16, 32, 64)]
+    groups[-1] = nn.Sequential(groups[-1], _ShiftedMeans())
+    for group in groups:
+        start_from_gaussian(group)
+    return groups
+
+
+def _plain(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, bias=False), nn.BatchNorm2d(outputs, eps=1e-3), nn.ReLU()]
+
+
+def _separable(inputs: int, outputs: int) -> nn.Sequential:
+    depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+    return nn.Sequential(depthwise, *convolution(inputs, outputs, 1, activation=None))

@@ -1,0 +1,39 @@
+"""MobileNetV1: A. Howard and others, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
+Applications", 2017 (arXiv 1704.04861), Table 1.
+
+Details that the paper leaves open are those of its authors' code (TensorFlow-Slim): ReLU6, and a Gaussian of standard
+deviation 0.09, cut off at twice of it, for the weights at the start. Paper 003 trains with that code's settings
+(learning rate 0.045, ×0.94, weight decay 0.00004), so its "Gaussian distribution" is this one.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from trainer.models.layers import convolution, start_from_gaussian
+
+GAUSSIAN = 0.09
+_STAGES = (((64, 1),), ((128, 2), (128, 1)), ((256, 2), (256, 1)), ((512, 2), *((512, 1),) * 5), ((1024, 2), (1024, 1)))
+"""Outputs and stride of the separable convolutions, those of one resolution together."""
+
+
+def mobilenet_v1(width: float) -> list[nn.Module]:
+    """Six groups from pictures (N, 3, H, W) to the average-pooled features (N, 1024 · width).
+
+    Args:
+        width: multiplier of all channel counts: 1, 0.75, 0.5 or 0.25.
+    """
+    channels = int(32 * width)
+    groups: list[nn.Module] = [convolution(3, channels, 3, stride=2)]
+    for stage in _STAGES:
+        layers: list[nn.Module] = []
+        for outputs, stride in stage:
+            layers += [
+                convolution(channels, channels, 3, stride=stride, groups=channels),
+                convolution(channels, channels := int(outputs * width), 1),
+            ]
+        groups.append(nn.Sequential(*layers))
+    groups[-1] = nn.Sequential(groups[-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for group in groups:
+        start_from_gaussian(group, GAUSSIAN)
+    return groups

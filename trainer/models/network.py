@@ -1,0 +1,161 @@
+"""A network: an architecture's layers, and a head for classes, valence and arousal.
+
+The parts stand in one list from the pictures to the output: groups of convolutions, whose last one gives the
+embedding; hidden dense layers, which all outputs share; and the output part, one linear layer for each of classes,
+valence and arousal. So a bundle's head is the dense parts as they are, and its graph is the groups (paper 002).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal, NamedTuple
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.bundle import InputSpec
+from mien.errors import MienError
+from trainer.models.architectures import Architecture, find_architecture
+
+_GAUSSIAN = 0.01
+"""Standard deviation of a new output layer's weights (Krizhevsky and others 2012, 5)."""
+
+
+class Outputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a network tells: classes in order, valence or arousal (paper 002's twins have one of them), or both."""
+
+    labels: tuple[str, ...] = ()
+    affect: tuple[Literal["valence", "arousal"], ...] = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Units of each output that there is, by its name: classes, valence, arousal."""
+        classes = {"classes": len(self.labels)} if self.labels else {}
+        return {**classes, **dict.fromkeys(self.affect, 1)}
+
+
+class NetworkOutput(NamedTuple):
+    """What a network says of N pictures; what it does not tell is None.
+
+    Attributes:
+        embedding: (N, embedding_size), where the frozen part of a bundle ends.
+        features: (N, F), input of the last layer before dropout: what center loss pulls together (paper 003).
+        classes: logits (N, classes).
+        valence: (N,), as the labels' range was, usually [-1, 1].
+        arousal: (N,).
+    """
+
+    embedding: Tensor
+    features: Tensor
+    classes: Tensor | None
+    valence: Tensor | None
+    arousal: Tensor | None
+
+
+class _Output(nn.ModuleDict):
+    """One linear layer for each output, by name."""
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """(N, F) → (N, units) of each output."""
+        return {name: layer(features) for name, layer in self.items()}
+
+
+class Network(nn.Module):
+    """An architecture with a head. Made by `build_network`.
+
+    Attributes:
+        architecture: whose layers it has.
+        outputs: what it tells.
+        input: what pictures become before they enter it.
+        parts: from the pictures to the output, by name.
+        dropout: share of the values that are dropped before the last layer and after each hidden one, while training.
+    """
+
+    def __init__(self, architecture: Architecture, outputs: Outputs, spec: InputSpec, dropout: float) -> None:
+        super().__init__()
+        self.architecture, self.outputs, self.input, self.dropout = architecture, outputs, spec, dropout
+        groups, dense = architecture.build()
+        output = _Output({name: _linear(self.feature_size, size) for name, size in outputs.sizes.items()})
+        self.parts = nn.ModuleDict(OrderedDict(zip(architecture.parts, [*groups, *dense, output], strict=True)))
+
+    @property
+    def feature_size(self) -> int:
+        """Length of the last layer's input."""
+        return (self.architecture.embedding_size, *self.architecture.hidden)[-1]
+
+    def forward(self, images: Tensor) -> NetworkOutput:
+        """Look at float32 pictures (N, C, H, W), normalised as `input` says."""
+        groups = self.architecture.groups
+        *names, output = self.parts
+        embedding = images
+        for name in names[:groups]:
+            embedding = self.parts[name](embedding)
+        features = embedding
+        dropped = features if self.architecture.hidden else self._drop(features)
+        for name in names[groups:]:
+            features = functional.relu(self.parts[name](dropped))
+            dropped = self._drop(features)
+        told: dict[str, Tensor] = self.parts[output](dropped)
+        affect = {name: told[name][:, 0] if name in told else None for name in ("valence", "arousal")}
+        return NetworkOutput(embedding, features, told.get("classes"), affect["valence"], affect["arousal"])
+
+    def train(self, mode: bool = True) -> Network:
+        """As usual, but parts that are frozen stay as in evaluation: their batch normalisation does not move."""
+        super().train(mode)
+        for part in self.parts.values():
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+        return self
+
+    def _drop(self, values: Tensor) -> Tensor:
+        return functional.dropout(values, self.dropout, self.training)
+
+
+def build_network(
+    architecture: str, outputs: Outputs, seed: int, dropout: float | None = None, image_side: int | None = None
+) -> Network:
+    """Make a network with new weights, all of them to be trained.
+
+    Args:
+        architecture: name of one.
+        outputs: what it shall tell.
+        seed: the same seed gives the same weights; torch's own random numbers are left as they are.
+        dropout: 0 to 1; None = as the architecture has it.
+        image_side: of the pictures, pixels; None = as in the architecture's paper.
+
+    Raises:
+        MienError: there is no such architecture, the outputs are none or twice the same, or the pictures are too small.
+    """
+    found = find_architecture(architecture)
+    _check(outputs)
+    if image_side is not None and image_side < found.smallest_side:
+        raise MienError(
+            f"{architecture} cannot take pictures of {image_side} pixels",
+            f"Give it at least {found.smallest_side}, or take another architecture",
+        )
+    spec = found.input
+    if image_side is not None:
+        spec = msgspec.structs.replace(spec, width=image_side, height=image_side)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(found, outputs, spec, found.dropout if dropout is None else dropout)
+
+
+def _check(outputs: Outputs) -> None:
+    for names in (outputs.labels, outputs.affect):
+        if len(set(names)) != len(names):
+            raise MienError(f"An output occurs twice in {list(names)}", "Name each class and quantity once")
+    if not outputs.sizes or len(outputs.labels) == 1:
+        raise MienError(
+            f"A network cannot tell {list(outputs.labels) or 'nothing'}",
+            "Give it two or more classes, or valence or arousal",
+        )
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=_GAUSSIAN)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,98 @@
+"""What is carried over into a network, what starts anew in it, and what is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mien.errors import MienError
+from trainer.models.network import Network, Outputs, build_network
+
+Policy = Literal["all", "head", "output"] | int
+
+
+def unfreeze(network: Network, policy: Policy) -> float:
+    """Choose what is trained; the rest is frozen, with its batch normalisation.
+
+    Args:
+        network: changed in place; call its `train` afterwards.
+        policy: `all`; `head`: the dense parts; `output`: the last one; a number: the output and so many parts before
+            it.
+
+    Returns:
+        Share of the parameters that are trained, 0 to 1.
+
+    Raises:
+        MienError: the network has fewer parts.
+    """
+    names = list(network.parts)
+    trained = set(names[-_trained_parts(network, policy) :])
+    for name, part in network.parts.items():
+        part.requires_grad_(name in trained)
+    network.train(network.training)
+    parameters = list(network.parameters())
+    return sum(p.numel() for p in parameters if p.requires_grad) / sum(p.numel() for p in parameters)
+
+
+def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:
+    """Let parts start anew, as the architecture starts them: from a Gaussian (AlexNet's from torch's own, uniform).
+
+    Raises:
+        MienError: the network has no such part.
+    """
+    unknown = sorted(set(names) - set(network.parts))
+    if unknown:
+        raise MienError(
+            f"{network.architecture.name} has no part {unknown[0]!r}", f"Choose from: {', '.join(network.parts)}"
+        )
+    new = build_network(network.architecture.name, network.outputs, seed, image_side=network.input.width)
+    for name in names:
+        network.parts[name].load_state_dict(new.parts[name].state_dict())
+
+
+def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors: Outputs) -> None:
+    """Copy what another network of the same architecture has learned.
+
+    Each output is copied where both tell the same - classes in the same order, valence, arousal - and left as it is
+    where they do not.
+
+    Args:
+        network: changed in place.
+        tensors: state of the other network, by name.
+        outputs_of_tensors: what that one tells.
+
+    Raises:
+        MienError: the tensors are not of this architecture.
+    """
+    same: set[str] = {name for name in network.outputs.affect if name in outputs_of_tensors.affect}
+    if network.outputs.labels == outputs_of_tensors.labels:
+        same.add("classes")
+    state = network.state_dict()
+    for name, own in state.items():
+        _, part, output, *_ = name.split(".")
+        if part == "output" and output not in same:
+            continue
+        if name not in tensors or tensors[name].shape != own.shape:
+            found = tuple(tensors[name].shape) if name in tensors else "missing"
+            raise MienError(
+                f"The weights are not those of {network.architecture.name}: {name} is {found}, not {tuple(own.shape)}",
+                "Start from a checkpoint of the same architecture",
+            )
+        with torch.no_grad():
+            own.copy_(tensors[name])
+
+
+def _trained_parts(network: Network, policy: Policy) -> int:
+    """How many parts, counted from the output, are trained."""
+    fixed = {"all": len(network.parts), "head": len(network.architecture.hidden) + 1, "output": 1}
+    if isinstance(policy, str):
+        return fixed[policy]
+    if not 0 < policy < len(network.parts):
+        raise MienError(
+            f"unfreeze {policy}: {network.architecture.name} has {len(network.parts) - 1} parts before its output",
+            "Give a smaller number, or all",
+        )
+    return policy + 1

@@ -1,0 +1,124 @@
+"""Weights that others have trained, as the start of a chain of stages.
+
+`package`: from packages that the catalogue of models names, with their checksums and licences. `torchvision`: from
+torchvision's own site, on machines that can reach it. The output layer starts anew unless its classes are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import numpy as np
+import torch
+import torchvision.models
+from torch import Tensor
+
+from mien.errors import MienError, require
+from mien.models.build_default_bundle import LABELS
+from mien.models.fetch import fetch
+from mien.models.mini_xception import convert_mini_xception
+from trainer.models.network import Network, Outputs
+from trainer.models.transfer import transfer
+
+_TORCHVISION = ("alexnet", "vgg19", "resnet50", "resnet152", "mobilenet_v2")
+
+
+def load_start_weights(network: Network, start: Literal["package", "torchvision"]) -> str:
+    """Load them into a network.
+
+    Returns:
+        Lineage: what they were trained on, "IN" (ImageNet, ILSVRC 2012) or "FER2013".
+
+    Raises:
+        MienError: there are none for this architecture, or they cannot be fetched here.
+    """
+    name = network.architecture.name
+    if start == "torchvision":
+        if name not in _TORCHVISION:
+            raise _none(name, "torchvision", _TORCHVISION)
+        _copy_in_order(network, _of_torchvision(name, _download(name)))
+        return "IN"
+    if name not in _PACKAGES:
+        raise _none(name, "a package of the catalogue", _PACKAGES)
+    return _PACKAGES[name](network)
+
+
+def _load_mobilenet_v2(network: Network) -> str:
+    _copy_in_order(network, _of_torchvision("mobilenet_v2", _read("mobilenet_v2_imagenet")))
+    return "IN"
+
+
+def _load_efficientnet_lite0(network: Network) -> str:
+    tensors = _read("efficientnet_lite0_imagenet")
+    _copy_in_order(network, [tensor for name, tensor in tensors.items() if not name.startswith("_fc.")])
+    return "IN"
+
+
+def _load_mini_xception(network: Network) -> str:
+    """By way of the ONNX file whose constants stand in the order of its layers."""
+    onnx = require("onnx", "robot")
+    split = convert_mini_xception(fetch("mini_xception"))
+    constants = onnx.load_model_from_string(split.backbone).graph.initializer
+    arrays = [onnx.numpy_helper.to_array(constant) for constant in constants if constant.name not in _NOT_LEARNED]
+    _copy_in_order(network, [torch.tensor(np.asarray(array)) for array in arrays])
+    head = {"weight": torch.tensor(split.weight), "bias": torch.tensor(split.bias)}
+    tensors = {**network.state_dict(), **{f"parts.output.classes.{name}": head[name] for name in head}}
+    transfer(network, tensors, Outputs(labels=LABELS))
+    return "FER2013"
+
+
+_NOT_LEARNED = ("flat_shape", "shifts", "embedding_shape")
+_PACKAGES: dict[str, Callable[[Network], str]] = {
+    "mini_xception": _load_mini_xception,
+    "mobilenet_v2": _load_mobilenet_v2,
+    "efficientnet_lite0": _load_efficientnet_lite0,
+}
+
+
+def _read(model: str) -> dict[str, Tensor]:
+    """A file of the catalogue; without running what a pickle may hold."""
+    tensors: dict[str, Tensor] = torch.load(fetch(model), map_location="cpu", weights_only=True)
+    return tensors
+
+
+def _download(name: str) -> dict[str, Tensor]:
+    """Fetch torchvision's first ImageNet weights, those of the papers' time; kept in torch's cache."""
+    weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    try:
+        tensors: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except OSError as error:  # URLError is one
+        file = weights.url.rpartition("/")[2]
+        raise MienError(
+            f"torchvision's weights of {name} cannot be fetched ({error})",
+            f"Connect to the network, or copy {file} from another machine into {torch.hub.get_dir()}/checkpoints; "
+            f"networks with weights from packages (from: package): {', '.join(_PACKAGES)}",
+        ) from error
+    return tensors
+
+
+def _of_torchvision(name: str, tensors: dict[str, Tensor]) -> list[Tensor]:
+    """All but the last layer's, in the order of torchvision's network, whatever the order of the file."""
+    network = torchvision.models.get_model(name)
+    network.load_state_dict(tensors)
+    *learned, _, _ = _learned(network.state_dict())
+    return [network.state_dict()[key] for key in learned]
+
+
+def _copy_in_order(network: Network, tensors: Iterable[Tensor]) -> None:
+    """Copy tensors into all parts but the output; both stand from the pictures to the output."""
+    state = network.state_dict()
+    names = [name for name in _learned(state) if not name.startswith("parts.output.")]
+    with torch.no_grad():
+        for name, tensor in zip(names, (t for t in tensors if t.dim()), strict=True):
+            state[name].copy_(tensor)
+
+
+def _learned(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.endswith("num_batches_tracked")]
+
+
+def _none(name: str, where: str, those: Iterable[str]) -> MienError:
+    return MienError(
+        f"There are no weights for {name} from {where}", f"Start from nothing, or take one of: {', '.join(those)}"
+    )
