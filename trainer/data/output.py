@@ -13,8 +13,12 @@ from mien.errors import MienError
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path, wait: bool = False) -> Iterator[None]:
     """Make the folder and keep other processes from writing into it; the system ends this with the process.
+
+    Args:
+        folder: to write into.
+        wait: for another process to end its work, instead of refusing.
 
     Raises:
         MienError: another process is writing there, or the folder cannot be made.
@@ -24,7 +28,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         lock = (folder / ".lock").open("w")
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             raise MienError(
                 f"{folder}: another process is writing there", "Wait until it has ended, or name another folder"

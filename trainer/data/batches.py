@@ -1,0 +1,348 @@
+"""From crops to batches: which pictures with which labels, in what balance and order.
+
+Order, balance and augmentation follow from seed, epoch and picture alone. Batch b of an epoch is the same set of
+pictures however many processes share it, and an epoch can be entered at any batch: so several processes train as one
+does, and an interrupted run goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mien.bundle import CANONICAL_LABELS
+from mien.errors import MienError
+from trainer.data.augmentation import PRESETS, augment, middle
+from trainer.data.crops import Crops
+from trainer.data.sample import Dataset, Sample
+from trainer.stages.recipe import Balance, Target
+
+UNKNOWN = -1
+"""Class of a picture whose class is not known."""
+
+_ORDER, _DOWN, _UP, _EVEN = range(4)  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pictures with what is to be learned of them; parts of a data set share the crops.
+
+    Attributes:
+        crops: their faces.
+        source: name of the data set, for errors.
+        labels: names of the classes; empty for valence or arousal alone.
+        numbers: (N,) of the samples in the data set, ascending.
+        classes: int64 (N,), place in `labels`, or `UNKNOWN`.
+        valence: float32 (N,), NaN where unknown.
+        arousal: float32 (N,), NaN where unknown.
+        people: (N,) names, empty where unknown.
+        left_out: how many samples of the data set cannot be used, by reason.
+    """
+
+    crops: Crops
+    source: str
+    labels: tuple[str, ...]
+    numbers: NDArray[np.intp]
+    classes: NDArray[np.int64]
+    valence: NDArray[np.float32]
+    arousal: NDArray[np.float32]
+    people: NDArray[np.str_]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def names(self) -> list[str]:
+        """What the pictures are called, such as their paths."""
+        return [self.crops.dataset[number].picture.name for number in self.numbers.tolist()]
+
+    def subset(self, numbers: NDArray[np.intp]) -> Examples:
+        """Those of some samples, given by their numbers in the data set; unusable ones are not among them."""
+        return self._take(np.flatnonzero(np.isin(self.numbers, numbers)))
+
+    def drawn_evenly(self, count: int, seed: int) -> Examples:
+        """At most so many, as evenly from the classes as they have pictures (0 = all)."""
+        if not 0 < count < len(self):
+            return self
+        random = np.random.default_rng([seed, _EVEN])
+        places = [random.permutation(np.flatnonzero(self.classes == one)) for one in np.unique(self.classes)]
+        # The first of each class, then the second of each, and so on, until there are enough.
+        turns = np.concatenate([np.arange(len(part)) for part in places])
+        chosen = np.concatenate(places)[np.argsort(turns, kind="stable")[:count]]
+        return self._take(np.sort(chosen))
+
+    def _take(self, places: NDArray[np.intp]) -> Examples:
+        return replace(
+            self,
+            numbers=self.numbers[places],
+            classes=self.classes[places],
+            valence=self.valence[places],
+            arousal=self.arousal[places],
+            people=self.people[places],
+        )
+
+
+class Batch(NamedTuple):
+    """Some examples.
+
+    Attributes:
+        images: float32 (B, C, H, W), normalised.
+        classes: int64 (B,), -1 where unknown.
+        valence: float32 (B,), NaN where unknown.
+        arousal: float32 (B,), NaN where unknown.
+        numbers: int64 (B,), of the samples in the data set.
+    """
+
+    images: Tensor
+    classes: Tensor
+    valence: Tensor
+    arousal: Tensor
+    numbers: Tensor
+
+
+def find_labels(dataset: Dataset, target: Target, classes: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Names of the classes that a target has in a data set.
+
+    Args:
+        dataset: whose.
+        target: what is learned.
+        classes: the source's own, which win where expressions are learned.
+
+    Returns:
+        Expressions in canonical order, people or categories in ascending order; nothing for valence or arousal alone.
+    """
+    if target in ("valence", "arousal"):
+        return ()
+    if classes is not None and target in ("expression", "affect"):
+        return tuple(classes)
+    found = {label for sample in dataset if (label := _label(sample, target)) is not None}
+    return tuple(sorted(found, key=CANONICAL_LABELS.index if target in ("expression", "affect") else None))
+
+
+def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[str, ...]) -> Examples:
+    """Put labels to the crops of a data set.
+
+    Pictures without a crop, and those that say nothing of the target, are left out; so are classes that are not among
+    the labels, as in the test of a model on data that have one more. For `affect` a class or both numbers are enough.
+
+    Args:
+        dataset: whose pictures.
+        crops: of the same data set.
+        target: what is learned.
+        labels: of the model, from `find_labels`.
+
+    Raises:
+        MienError: nothing is left.
+    """
+    left_out = dict(crops.left_out)
+    place = {label: number for number, label in enumerate(labels)}
+    numbers, classes, valence, arousal, people = [], [], [], [], []
+    for number in crops.kept.tolist():
+        sample = dataset[number]
+        label = _label(sample, target)
+        reason = _why_unusable(sample, target, label, place)
+        if reason is not None:
+            left_out[reason] = left_out.get(reason, 0) + 1
+            continue
+        numbers.append(number)
+        classes.append(place.get(label or "", UNKNOWN))
+        valence.append(np.nan if sample.valence is None else sample.valence)
+        arousal.append(np.nan if sample.arousal is None else sample.arousal)
+        people.append(sample.person or "")
+    if not numbers:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in left_out.items())
+        raise MienError(
+            f"{dataset.name} has no picture from which to learn or test {target} ({reasons})",
+            "Name another source or target in the recipe",
+        )
+    return Examples(
+        crops,
+        dataset.name,
+        labels,
+        np.array(numbers, np.intp),
+        np.array(classes, np.int64),
+        np.array(valence, np.float32),
+        np.array(arousal, np.float32),
+        np.array(people, np.str_),
+        left_out,
+    )
+
+
+class Batches:
+    """Batches of examples, this process's share.
+
+    Training: shuffled anew in each epoch, balanced, augmented. The last batch may be smaller; one with fewer than two
+    pictures for each process, from which batch normalisation could learn nothing, is left out of that epoch. Otherwise:
+    every picture once, in the order of the data set, as the robot sees it.
+
+    Args:
+        examples: what is shown.
+        batch_size: pictures in a batch, over all processes.
+        augmentation: name of a preset.
+        balance: of the classes.
+        seed: of order, balance and augmentation.
+        rank: of this process, which takes every `world_size`th picture of a batch.
+        world_size: number of processes.
+        is_training: see above.
+        device: where the images are made.
+
+    Attributes:
+        class_weights: float32 (C,) for `weighted`: the inverse of each class's share, 1 in the mean over pictures; else
+            None.
+        pictures: in one epoch, over all processes, repeated ones counted.
+
+    Raises:
+        MienError: a class has no picture, there are too few pictures for the processes, or classes are to be balanced
+            where none are learned.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        augmentation: str = "none",
+        balance: Balance = Balance(),  # noqa: B008  # immutable
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        is_training: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._examples, self._batch_size, self._seed = examples, batch_size, seed
+        self._preset, self._is_training, self._device = PRESETS[augmentation], is_training, device
+        self._rank, self._world_size = rank, world_size
+        self._places = np.arange(len(examples))
+        self.class_weights: Tensor | None = None
+        if is_training:
+            _check_classes(examples, balance)
+            self._places = _balanced(examples.classes, balance, seed)
+            if balance.kind == "weighted":
+                self.class_weights = _inverse_frequencies(examples)
+        # How often each picture has come before: its copies are augmented differently.
+        self._repetitions = _repetitions(self._places)
+        count = len(self._places)
+        full, rest = divmod(count, batch_size)
+        is_rest_used = rest >= 2 * world_size if is_training else rest > 0
+        self._batches = full + is_rest_used
+        self.pictures = count if is_rest_used else full * batch_size
+        if self._batches == 0 or (is_training and batch_size < 2 * world_size):
+            raise MienError(
+                f"{examples.source}: {count} pictures, {batch_size} a batch, are too few for {world_size} processes",
+                "Each process needs two in a batch: use more pictures, larger batches or fewer processes",
+            )
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def epoch(self, number: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from one of them on.
+
+        Args:
+            number: of the epoch.
+            first_batch: how many to leave out.
+        """
+        order = np.arange(len(self._places))
+        if self._is_training:
+            order = np.random.default_rng([self._seed, _ORDER, number]).permutation(len(order))
+        # The next batch is read while the network works on this one.
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = None
+            for batch in range(first_batch, self._batches):
+                own = order[batch * self._batch_size : (batch + 1) * self._batch_size][self._rank :: self._world_size]
+                coming = ahead.submit(self._make, number, own)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = coming
+            if waiting is not None:
+                yield waiting.result()
+
+    def _make(self, epoch: int, entries: NDArray[np.intp]) -> Batch:
+        examples, places = self._examples, self._places[entries]
+        numbers, spec = examples.numbers[places], self._examples.crops.spec
+        stored = torch.from_numpy(np.ascontiguousarray(examples.crops.pixels(numbers))).to(self._device)
+        if self._is_training:
+            images = augment(stored, spec, self._preset, self._seed, epoch, numbers, self._repetitions[entries])
+        else:
+            images = middle(stored, spec)
+        return Batch(
+            images,
+            torch.from_numpy(examples.classes[places]).to(self._device),
+            torch.from_numpy(examples.valence[places]).to(self._device),
+            torch.from_numpy(examples.arousal[places]).to(self._device),
+            torch.from_numpy(numbers.astype(np.int64)).to(self._device),
+        )
+
+
+def _label(sample: Sample, target: Target) -> str | None:
+    if target in ("expression", "affect"):
+        return sample.expression
+    if target == "identity":
+        return sample.person
+    return sample.category if target == "category" else None
+
+
+def _why_unusable(sample: Sample, target: Target, label: str | None, known: dict[str, int]) -> str | None:
+    has = {"valence": sample.valence is not None, "arousal": sample.arousal is not None}
+    if target in has:
+        return None if has[target] else f"no {target}"
+    if label in known or (target == "affect" and all(has.values())):
+        return None
+    kind = "expression" if target == "affect" else target
+    if label is None:
+        return f"no {kind}"
+    return f"{kind} {label} not learned" if kind == "expression" else f"{kind} not learned"
+
+
+def _check_classes(examples: Examples, balance: Balance) -> None:
+    if not examples.labels and balance.kind != "none":
+        raise MienError(
+            f"{examples.source}: balance {balance.kind!r} needs classes, and none are learned", "Set balance: none"
+        )
+    counts = _counts(examples)
+    empty = [label for label, count in zip(examples.labels, counts, strict=True) if count == 0]
+    if empty:
+        raise MienError(
+            f"{examples.source}: the training part has no picture of {', '.join(empty[:5])}",
+            "Leave the class out (classes, in the recipe's source), or give it pictures",
+        )
+
+
+def _counts(examples: Examples) -> NDArray[np.intp]:
+    """Pictures of each class."""
+    return np.bincount(examples.classes[examples.classes != UNKNOWN], minlength=len(examples.labels))
+
+
+def _inverse_frequencies(examples: Examples) -> Tensor:
+    counts = _counts(examples)
+    return torch.from_numpy((counts.sum() / (len(counts) * counts)).astype(np.float32))
+
+
+def _balanced(classes: NDArray[np.int64], balance: Balance, seed: int) -> NDArray[np.intp]:
+    """Places of the pictures of an epoch, ascending, some repeated; those without a class stay as they are."""
+    if balance.kind in ("none", "weighted"):
+        return np.arange(len(classes))
+    of_class = [np.flatnonzero(classes == one) for one in np.unique(classes[classes != UNKNOWN])]
+    sizes = [len(places) for places in of_class]
+    chosen = [np.flatnonzero(classes == UNKNOWN)]
+    for number, places in enumerate(of_class):
+        random = np.random.default_rng([seed, _DOWN if balance.kind == "down" else _UP, number])
+        if balance.kind == "down":
+            chosen.append(random.permutation(places)[: balance.limit or min(sizes)])
+        else:
+            times, rest = divmod(max(sizes), len(places))
+            chosen += [np.tile(places, times), random.permutation(places)[:rest]]
+    return np.sort(np.concatenate(chosen))
+
+
+def _repetitions(places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How often the same place stands before each one, in ascending places."""
+    _, first, count = np.unique(places, return_index=True, return_counts=True)
+    return np.arange(len(places)) - np.repeat(first, count)

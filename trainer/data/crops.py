@@ -1,0 +1,260 @@
+"""Faces cut out of a data set once, by the robot's own code, and kept in the cache folder as pixels.
+
+    crops/<name>-<key>/states.npy     what became of each sample: 0 not done yet, 1 a face, others `REASONS`
+    crops/<name>-<key>/squares.npy    float32 (N, 4): the face's square, pixels: x, y, width, height
+    crops/<name>-<key>/pixels.npy     uint8 (N, H, W, C); absent where it would be larger than `LARGEST_BYTES`: then
+                                      each picture is decoded whenever it is wanted
+
+The key follows from the pictures' names, sizes, boxes and landmarks, the crop, the size and `VERSION`. Samples are done
+in blocks; whatever stops the work, finished blocks stay, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.bundle import InputSpec
+from mien.errors import MienError
+from mien.faces.crop import cut
+from mien.faces.detector import Box, Image
+from mien.models.cache import cache_folder
+from trainer.data.face_squares import NO_FACE, NO_LANDMARKS, FaceSquares, Missing
+from trainer.data.output import output_errors, sole_writer, whole_file
+from trainer.data.sample import Dataset, Tell
+from trainer.stages.recipe import Stage
+
+VERSION = 1
+"""Count up whenever the same samples give other pixels."""
+LARGEST_BYTES = 20 * 10**9
+REASONS = {2: NO_FACE, 3: NO_LANDMARKS}
+"""Why a sample has no crop, by its state."""
+
+_FACE = 1
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The faces of a data set.
+
+    Attributes:
+        dataset: whose they are.
+        spec: of the network's input; its channels are those of the pixels.
+        size: height and width of the crops as they are stored, pixels, the room around the input included.
+        is_whole: whether pictures are used whole.
+        states: uint8 (N,), 1 where there is a face.
+        squares: float32 (N, 4), what the input shows of each picture.
+        stored: uint8 (N, height, width, C), or None: decoded each time.
+    """
+
+    dataset: Dataset
+    spec: InputSpec
+    size: tuple[int, int]
+    is_whole: bool
+    states: NDArray[np.uint8]
+    squares: NDArray[np.float32]
+    stored: NDArray[np.uint8] | None
+
+    @property
+    def kept(self) -> NDArray[np.intp]:
+        """Numbers of the samples that have a crop, ascending."""
+        return np.flatnonzero(self.states == _FACE)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many samples have none, by reason."""
+        counts = {missing.reason: int((self.states == state).sum()) for state, missing in REASONS.items()}
+        return {reason: count for reason, count in counts.items() if count}
+
+    def pixels(self, numbers: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Crops of samples.
+
+        Args:
+            numbers: (B,), of samples in `kept`.
+
+        Returns:
+            uint8 (B, height, width, C), channels in the order of `spec`.
+
+        Raises:
+            MienError: they are decoded each time, and one cannot be read.
+        """
+        if self.stored is not None:
+            return np.asarray(self.stored[numbers])
+        with ThreadPoolExecutor(_threads()) as pool:
+            crops = list(pool.map(self._decode, numbers.tolist()))
+        return np.stack(crops) if crops else np.empty((0, *self.size, self.spec.depth), np.uint8)
+
+    def _decode(self, number: int) -> NDArray[np.uint8]:
+        image = self.dataset[number].picture.read()
+        return _cut(image, Box(*self.squares[number].tolist()), self.is_whole, self.spec, self.size)
+
+
+def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tell: Tell) -> Crops:
+    """Cut all faces of a data set, or find them in the cache; processes that ask for the same ones wait for the first.
+
+    Args:
+        dataset: whose faces.
+        stage: says crop, detector and where landmarks come from; pictures of a `category` are used whole.
+        spec: of the network's input.
+        room: side of the stored crops in sides of the input, from 1: `Preset.room` of the augmentation. The input lies
+            exactly in the middle; with 1 it has the robot's own pixels, with more the same to within resampling.
+        tell: told how many samples are done.
+
+    Raises:
+        MienError: not one sample has a face, a picture cannot be read, the detector or the landmark model cannot be
+            had, or the disk is full. What is done stays.
+    """
+    finder, size = FaceSquares(stage), stored_size(spec, room)
+    shape = (len(dataset), *size, spec.depth)
+    folder = cache_folder() / "crops" / _key(dataset, finder, spec, shape)
+    if not _is_complete(folder):
+        with sole_writer(folder, wait=True), output_errors(folder):
+            _create(folder, shape)
+            _fill(folder, dataset, finder, spec, size, tell)
+    is_stored = (folder / "pixels.npy").is_file()
+    crops = Crops(
+        dataset,
+        spec,
+        size,
+        finder.is_whole,
+        np.array(_open(folder / "states.npy")),
+        _open(folder / "squares.npy"),
+        _open(folder / "pixels.npy") if is_stored else None,
+    )
+    if not len(crops.kept):
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in crops.left_out.items())
+        raise MienError(
+            f"{dataset.name}: none of its {len(dataset)} pictures has a face that can be cut out ({reasons})",
+            "Set another crop, another detector, or landmarks: model in the recipe",
+        )
+    return crops
+
+
+def stored_size(spec: InputSpec, room: float) -> tuple[int, int]:
+    """Height and width of stored crops, pixels: so many sides of the input, with as much on the left as on the right.
+
+    Args:
+        spec: of the network's input.
+        room: from 1.
+    """
+    return spec.height + 2 * round(spec.height * (room - 1) / 2), spec.width + 2 * round(spec.width * (room - 1) / 2)
+
+
+def _cut(image: Image, square: Box, is_whole: bool, spec: InputSpec, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """What `mien.faces.crop.write_crop` shows, uint8 (height, width, C), with the room around it."""
+    height, width = size
+    if is_whole:
+        square = Box(0, 0, image.shape[1], image.shape[0])
+    x, y = square.center
+    wide, high = square.width * width / spec.width, square.height * height / spec.height
+    crop = cut(
+        image,
+        Box(x - wide / 2, y - high / 2, wide, high) if size != (spec.height, spec.width) else square,
+        width,
+        height,
+    )
+    if spec.channels == "grey":
+        return np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)[..., None]
+    return crop[:, :, ::-1] if spec.channels == "rgb" else crop
+
+
+def _fill(
+    folder: Path, dataset: Dataset, finder: FaceSquares, spec: InputSpec, size: tuple[int, int], tell: Tell
+) -> None:
+    """Do what is still to do, block by block: the pixels first, because a state promises that they are there."""
+    states, squares = np.array(_open(folder / "states.npy")), np.array(_open(folder / "squares.npy"))
+    state_of = {missing: state for state, missing in REASONS.items()}
+    is_stored = (folder / "pixels.npy").is_file()
+
+    def work(number: int) -> tuple[int, Box, NDArray[np.uint8] | None]:
+        sample = dataset[number]
+        image = sample.picture.read() if is_stored or finder.needs_picture(sample) else None
+        square = finder.find(sample, image)
+        if isinstance(square, Missing):
+            return state_of[square], Box(0, 0, 0, 0), None
+        if not is_stored or image is None:
+            return _FACE, square, None
+        return _FACE, square, _cut(image, square, finder.is_whole, spec, size)
+
+    to_do = np.flatnonzero(states == 0)
+    with ThreadPoolExecutor(_threads()) as pool:  # decoding and searching let other threads run
+        for begin in range(0, len(to_do), _BLOCK):
+            tell(len(states) - len(to_do) + begin, len(states))
+            block = to_do[begin : begin + _BLOCK].tolist()
+            rows: list[tuple[int, NDArray[np.uint8]]] = []
+            for number, (state, square, pixels) in zip(block, pool.map(work, block), strict=True):
+                states[number] = state
+                squares[number] = square.x, square.y, square.width, square.height
+                if pixels is not None:
+                    rows.append((number, pixels))
+            first, last = block[0], block[-1] + 1
+            if is_stored:
+                _write(folder / "pixels.npy", rows)
+            _write(folder / "squares.npy", [(first, squares[first:last])])
+            _write(folder / "states.npy", [(first, states[first:last])])
+    tell(len(states), len(states))
+
+
+def _threads() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def _key(dataset: Dataset, finder: FaceSquares, spec: InputSpec, shape: tuple[int, ...]) -> str:
+    digest = hashlib.sha256()
+    for sample in dataset:
+        digest.update(f"{sample.picture.name}\0{sample.picture.file_size()}\0{sample.box}\0".encode())
+        if finder.uses_landmarks_of_data and sample.landmarks is not None:
+            digest.update(sample.landmarks.tobytes())
+    digest.update(
+        msgspec.json.encode((dataset.name, finder.settings, spec.channels, spec.height, spec.width, shape, VERSION))
+    )
+    name = re.sub(r"[^a-z0-9]+", "-", dataset.name.lower())
+    return f"{name[:60]}-{digest.hexdigest()[:16]}"
+
+
+def _create(folder: Path, shape: tuple[int, ...]) -> None:
+    """Make the files, empty. Pixels take room on the disk only as they are written."""
+    files = {"states": (np.uint8, shape[:1]), "squares": (np.float32, (shape[0], 4)), "pixels": (np.uint8, shape)}
+    if np.prod(shape, dtype=np.int64) > LARGEST_BYTES:
+        del files["pixels"]
+    for name, (kind, size) in reversed(files.items()):  # states last: they say that all are there
+        if not (folder / f"{name}.npy").is_file():
+            with whole_file(folder / f"{name}.npy") as partial:
+                np.lib.format.open_memmap(partial, mode="w+", dtype=kind, shape=size)
+
+
+def _is_complete(folder: Path) -> bool:
+    file = folder / "states.npy"
+    return file.is_file() and bool(np.all(_open(file)))
+
+
+def _open(file: Path) -> np.memmap[Any, np.dtype[Any]]:
+    try:
+        return np.lib.format.open_memmap(file, mode="r")
+    except (OSError, ValueError) as error:
+        raise MienError(
+            f"{file} cannot be read ({error})", f"Remove {file.parent} and give the same command again"
+        ) from error
+
+
+def _write(file: Path, rows: Iterable[tuple[int, NDArray[Any]]]) -> None:
+    """Write rows of an array's file in place. Not through the memory map: a full disk would end the process."""
+    there = _open(file)
+    with file.open("r+b") as out:
+        for number, row in rows:
+            out.seek(there.offset + number * there[0].nbytes)
+            out.write(np.ascontiguousarray(row).tobytes())
+        out.flush()
+        os.fsync(out.fileno())
