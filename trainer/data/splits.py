@@ -1,96 +1,208 @@
-"""Splits that never put a person on both sides."""
+"""Training, validation and test part of a data set, as papers divide it and as one should."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from trainer.data.checks import check_people
-from trainer.data.sample import Dataset, Subset
+from trainer.data.sample import Dataset
+from trainer.stages.recipe import Split
 
 Numbers = NDArray[np.intp]
+Names = NDArray[np.str_]
+Keys = NDArray[Any]
 
 
-def split_by_person(dataset: Dataset, fractions: dict[str, float], seed: int) -> dict[str, Subset]:
-    """Share the people out among named splits at random.
+class Parts(NamedTuple):
+    """Numbers of samples, ascending; the validation part may be empty."""
+
+    train: Numbers
+    validation: Numbers
+    test: Numbers
+
+
+def divide(dataset: Dataset, split: Split, seed: int) -> list[Parts]:
+    """Divide a data set; one result for each fold, a single one without folds.
+
+    - `official`: what the data set calls train, validation and test. Where only the validation part is given out, as in
+      AffectNet and SFEW, it is the test part. Where a validation part is missing then, `validation` of the training
+      part is taken for it, by person where all are named.
+    - `holdout`: `test` of the pictures or people at random, then `validation` of the rest (paper 000: 10 % and 20 %;
+      paper 002: 40 %).
+    - `per_class`: exact numbers for test and validation from each class at random, then at most `train_per_class`;
+      small classes give what is left (paper 000, Table I).
+    - `folds`: the people, in ascending order, are dealt out one by one (paper 004, II); or the pictures, at random
+      (paper 003).
+    - `everything`: all samples are in the training and in the test part.
+
+    Pictures at random means stratified by class (expression, else category): each part's share of each class is exact
+    to one picture. The same seed gives the same parts.
 
     Args:
-        dataset: all of its samples must name a person.
-        fractions: share of the people of each split; they sum to 1.
-        seed: the same seed gives the same splits.
+        dataset: samples; its pictures are not read.
+        split: how to divide it.
+        seed: of what is drawn at random.
 
     Raises:
-        MienError: a sample names no person, or a split would be empty.
+        MienError: the data set has no such parts, names no people or classes where they are needed, has too few people
+            or pictures for the folds or of a class, or a part would be empty.
     """
-    if abs(sum(fractions.values()) - 1) > 1e-6:
-        raise MienError(f"The fractions of the splits sum to {sum(fractions.values()):g}", "They must sum to 1")
-    of_person = _samples_of_people(dataset)
-    people = np.array(sorted(of_person))
-    np.random.default_rng(seed).shuffle(people)
-    ends = np.round(np.cumsum(list(fractions.values())) * len(people)).astype(int)
-    groups = np.split(people, ends[:-1])
-    for name, group in zip(fractions, groups, strict=True):
-        if len(group) == 0:
-            raise MienError(
-                f"{dataset.name}: the split {name} is empty, there are only {len(people)} people",
-                "Use larger fractions or more people",
-            )
-    return {name: Subset(dataset, _numbers(of_person, group)) for name, group in zip(fractions, groups, strict=True)}
+    known = _look_through(dataset)
+    kinds: dict[str, Callable[[_Known, Split, np.random.Generator], list[Parts]]] = {
+        "official": _official,
+        "holdout": _holdout,
+        "per_class": _per_class,
+        "folds": _folds,
+        "everything": _everything,
+    }
+    divided = kinds[split.kind](known, split, np.random.default_rng(seed))
+    for parts in divided:
+        for name, numbers in parts._asdict().items():
+            is_wanted = name != "validation" or (split.validation > 0 and split.kind != "everything")
+            if is_wanted and len(numbers) == 0:
+                raise MienError(
+                    f"{dataset.name}: the {name} part is empty ({in_words(split)}, {known.amount(split)})",
+                    "Give it a larger share, or use more data",
+                )
+    return divided
 
 
-def folds_by_person(dataset: Dataset, folds: int) -> list[tuple[Subset, Subset]]:
-    """Training and test part of each fold; the people, in ascending order, are dealt out one by one (paper 004, II).
-
-    As many folds as there are people leave one person out each time.
-
-    Raises:
-        MienError: a sample names no person, or there are fewer people than folds.
-    """
-    of_person = _samples_of_people(dataset)
-    people = sorted(of_person)
-    if not 2 <= folds <= len(people):
-        raise MienError(
-            f"{dataset.name} has {len(people)} people, which cannot make {folds} folds",
-            f"Ask for 2 to {len(people)} folds",
+def in_words(split: Split) -> str:
+    """How a source is divided, for tables: "10 folds by person, 20 % of the training part for validation"."""
+    whom = "people" if split.by_person else "pictures"
+    if split.kind == "per_class":
+        return (
+            f"{split.test_per_class} pictures of each class for the test, {split.validation_per_class} for validation, "
+            f"at most {split.train_per_class} for training"
         )
-    parts = []
+    text = {
+        "official": "as the data set says",
+        "holdout": f"{split.test:.0%} of the {whom} for the test",
+        "folds": f"{split.folds} folds by {'person' if split.by_person else 'picture'}",
+        "everything": "all for training, or all for the test",
+    }[split.kind]
+    if split.kind == "folds" and split.folds == 0:
+        text = "one fold for each person"
+    if split.validation == 0 or split.kind == "everything":
+        return text
+    unless = " unless it has its own" if split.kind == "official" else ""
+    return f"{text}, {split.validation:.0%} of the training part for validation{unless}"
+
+
+class _Known(NamedTuple):
+    """What dividing needs to know of N samples; "" is unknown."""
+
+    name: str
+    parts: Names
+    people: Names
+    classes: Names
+    pictures: list[str]
+
+    def amount(self, split: Split) -> str:
+        return f"{len(np.unique(self.people))} people" if split.by_person else f"{len(self.pictures)} pictures"
+
+
+def _look_through(dataset: Dataset) -> _Known:
+    rows = [
+        (sample.split, sample.person or "", sample.expression or sample.category or "", sample.picture.name)
+        for sample in dataset
+    ]
+    parts, people, classes, pictures = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return _Known(
+        dataset.name, np.array(parts, np.str_), np.array(people, np.str_), np.array(classes, np.str_), list(pictures)
+    )
+
+
+def _official(known: _Known, split: Split, random: np.random.Generator) -> list[Parts]:
+    train, validation, test = (np.flatnonzero(known.parts == name) for name in Parts._fields)
+    if len(test) == 0:
+        validation, test = test, validation
+    if len(train) == 0 or len(test) == 0:
+        raise MienError(
+            f"{known.name} has no training and test part of its own, but only: {', '.join(np.unique(known.parts))}",
+            "Divide it by holdout or folds",
+        )
+    if len(validation) == 0:
+        keys, order = _units(known, train, bool((known.people[train] != "").all()), random)
+        chosen = np.isin(keys[train], _take(order, split.validation)[1])
+        train, validation = train[~chosen], train[chosen]
+    return [Parts(train, validation, test)]
+
+
+def _holdout(known: _Known, split: Split, random: np.random.Generator) -> list[Parts]:
+    keys, order = _units(known, np.arange(len(known.parts)), split.by_person, random)
+    rest, test = _take(order, split.test)
+    return [_parts(keys, *_take(rest, split.validation), test)]
+
+
+def _folds(known: _Known, split: Split, random: np.random.Generator) -> list[Parts]:
+    keys, order = _units(known, np.arange(len(known.parts)), split.by_person, random)
+    order = np.sort(order) if split.by_person else order
+    folds = split.folds or len(order)
+    if not 2 <= folds <= len(order) or (split.folds == 0 and not split.by_person):
+        whom = "people" if split.by_person else "pictures"
+        raise MienError(
+            f"{known.name} has {len(order)} {whom}, which cannot make {split.folds} folds",
+            f"Ask for 2 to {len(order)} folds, or for 0 by person, one for each",
+        )
+    divided = []
     for fold in range(folds):
-        test = people[fold::folds]
-        train = [person for number, person in enumerate(people) if number % folds != fold]
-        parts.append((Subset(dataset, _numbers(of_person, train)), Subset(dataset, _numbers(of_person, test))))
-    return parts
+        is_test = np.arange(len(order)) % folds == fold
+        rest = random.permutation(order[~is_test]) if split.by_person else order[~is_test]
+        divided.append(_parts(keys, *_take(rest, split.validation), order[is_test]))
+    return divided
 
 
-def check_disjoint(**parts: Dataset) -> None:
-    """Check that nobody is in two of the named parts.
-
-    Raises:
-        MienError: somebody is; the person and the parts are named. Or a part is empty.
-    """
-    splits: dict[str, set[str]] = defaultdict(set)
-    for name, part in parts.items():
-        if len(part) == 0:
-            raise MienError(f"{part.name}: the split {name} is empty", "Give it at least one sample")
-        for sample in part:
-            if sample.person is not None:
-                splits[f"{part.name} {sample.person}"].add(name)
-    check_people(" and ".join(sorted({part.name for part in parts.values()})), splits)
-
-
-def _samples_of_people(dataset: Dataset) -> dict[str, list[int]]:
-    numbers: dict[str, list[int]] = defaultdict(list)
-    for number, sample in enumerate(dataset):
-        if sample.person is None:
+def _per_class(known: _Known, split: Split, random: np.random.Generator) -> list[Parts]:
+    parts: list[list[Numbers]] = []
+    for name in np.unique(known.classes[known.classes != ""]):
+        drawn = random.permutation(np.flatnonzero(known.classes == name))
+        ends = np.cumsum([split.test_per_class, split.validation_per_class, split.train_per_class])
+        if len(drawn) <= ends[1]:
             raise MienError(
-                f"{sample.picture.name}: {dataset.name} does not say who this is",
-                "Split by person only what names its people",
+                f"{known.name} has {len(drawn)} pictures of {name}: with {split.test_per_class} for the test and "
+                f"{split.validation_per_class} for validation none is left for training",
+                "Take fewer per class, or leave the class out",
             )
-        numbers[sample.person].append(number)
-    return numbers
+        test, validation, train, _ = np.split(drawn, ends)
+        parts.append([train, validation, test])
+    if not parts:
+        raise MienError(f"{known.name} names no classes", "Divide it by holdout or folds")
+    return [Parts(*(np.sort(np.concatenate(numbers)) for numbers in zip(*parts, strict=True)))]
 
 
-def _numbers(of_person: dict[str, list[int]], people: list[str] | NDArray[np.str_]) -> Numbers:
-    return np.sort(np.array([number for person in people for number in of_person[str(person)]], np.intp))
+def _everything(known: _Known, _split: Split, _random: np.random.Generator) -> list[Parts]:
+    numbers = np.arange(len(known.parts))
+    return [Parts(numbers, numbers[:0], numbers)]
+
+
+def _units(known: _Known, numbers: Numbers, by_person: bool, random: np.random.Generator) -> tuple[Keys, Keys]:
+    """What is dealt out: each sample's key (its person, or its own number), and the keys of `numbers` in random order.
+
+    Pictures are sorted by class, so that dealing them out evenly gives each part its share of each class.
+    """
+    if not by_person:
+        drawn = random.permutation(numbers)
+        return np.arange(len(known.parts)), drawn[np.argsort(known.classes[drawn], kind="stable")]
+    unnamed = numbers[known.people[numbers] == ""]
+    if len(unnamed):
+        raise MienError(
+            f"{known.pictures[unnamed[0]]}: {known.name} does not say who this is",
+            "Divide by person only what names its people",
+        )
+    return known.people, random.permutation(np.unique(known.people[numbers]))
+
+
+def _take(order: Keys, share: float) -> tuple[Keys, Keys]:
+    """The rest, and a share taken evenly from the order."""
+    steps = np.floor(np.arange(len(order) + 1) * share + 0.5)
+    is_taken = np.diff(steps) > 0
+    return order[~is_taken], order[is_taken]
+
+
+def _parts(keys: Keys, *chosen: Keys) -> Parts:
+    return Parts(*(np.flatnonzero(np.isin(keys, some)) for some in chosen))

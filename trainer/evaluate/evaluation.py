@@ -12,7 +12,7 @@ from mien.errors import MienError
 from mien.expression.recogniser import FaceInImage, Recogniser
 from mien.runtime.backend import Array, BackendOptions
 from trainer.evaluate.faces import LabelledFace, LeftOut, load_images, read_face_manifest, summarise
-from trainer.evaluate.metrics import accuracy, confusion_matrix, mean_over_people, recall
+from trainer.evaluate.metrics import accuracy, confusion_matrix, count, mean_over_people, recall
 
 
 class PersonFigures(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ def evaluate_on_faces(manifest: Path, bundle: Bundle) -> FaceEvaluation:
         raise MienError(f"{manifest}: none of its faces can be measured ({why})", "Mend that and try again")
     predicted = recogniser.classify(batch[known]).probabilities.argmax(axis=1)
     truth = np.array([labels.index(face.label) for face in faces])
-    confusion = confusion_matrix(truth, predicted, len(labels))
+    counts = count(truth, predicted, len(labels))
     people = [face.person for face in faces]
     return FaceEvaluation(
         model=f"{bundle.manifest.name} {bundle.sha256[:12]}",
@@ -79,12 +79,12 @@ def evaluate_on_faces(manifest: Path, bundle: Bundle) -> FaceEvaluation:
         splits=sorted({face.split for face in faces}),
         people=len(set(people)),
         faces=len(faces),
-        accuracy=accuracy(confusion),
+        accuracy=float(accuracy(counts)),
         mean_over_people=mean_over_people(predicted == truth, people),
         labels=labels,
-        confusion=confusion.tolist(),
+        confusion=confusion_matrix(truth, predicted, len(labels)).tolist(),
         recall={
-            label: float(share) for label, share in zip(labels, recall(confusion), strict=True) if not np.isnan(share)
+            label: float(share) for label, share in zip(labels, recall(counts), strict=True) if not np.isnan(share)
         },
         per_person={
             person: PersonFigures(int((predicted == truth)[own].sum()), int(own.sum()))

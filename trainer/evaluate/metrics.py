@@ -1,13 +1,35 @@
-"""Figures of a classifier, from true and predicted classes. numpy only."""
+"""Figures of a classifier, and of valence and arousal. numpy only.
+
+Each figure follows from sums over pictures, and takes the sums with any number of leading dimensions: so the same few
+lines give the figure of a test and those of a thousand resamples of it (`trainer.evaluate.intervals`).
+
+A class that does not occur in the test part has no precision, recall or F1 (NaN) and is left out of macro means. One
+that occurs but is never predicted has precision 0, as in scikit-learn with `zero_division=0`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Classes = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+BINS = 15
+"""Of confidence, equally wide, for the calibration error."""
+_NOTHING = 1e-12
+"""A covariance of valence or arousal below this is rounding."""
+
+
+class Counts(NamedTuple):
+    """Answers by class, each (..., classes): right ones, all of that true class, and all that name the class."""
+
+    right: Floats
+    true: Floats
+    named: Floats
 
 
 def confusion_matrix(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.int64]:
@@ -25,20 +47,39 @@ def confusion_matrix(truth: Classes, predicted: Classes, classes: int) -> NDArra
     return counts.reshape(classes, classes).astype(np.int64)
 
 
-def accuracy(confusion: NDArray[np.int64]) -> float:
-    """Share of right answers, 0 to 1; NaN where there are none."""
-    return float(np.trace(confusion) / confusion.sum()) if confusion.sum() else float("nan")
+def count(truth: Classes, predicted: Classes, classes: int) -> Counts:
+    """Count the answers by class; arguments as for `confusion_matrix`."""
+    right = truth[truth == predicted]
+    return Counts(*(np.bincount(some, minlength=classes).astype(np.float64) for some in (right, truth, predicted)))
 
 
-def recall(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of each true class that is found, float (classes,), 0 to 1; NaN for classes that do not occur."""
-    occurring = confusion.sum(axis=1)
-    result = np.full(len(confusion), np.nan)
-    np.divide(np.diag(confusion), occurring, out=result, where=occurring > 0)
-    return result
+def accuracy(counts: Counts) -> Floats:
+    """Share of right answers, (...), 0 to 1; NaN where there are none."""
+    return _ratio(counts.right.sum(axis=-1), counts.true.sum(axis=-1))
 
 
-def mean_over_people(right: NDArray[np.bool_], people: Sequence[str]) -> float:
+def precision(counts: Counts) -> Floats:
+    """Share of the answers that name a class which are right, (..., classes), 0 to 1."""
+    return np.where(counts.true > 0, np.nan_to_num(_ratio(counts.right, counts.named)), np.nan)
+
+
+def recall(counts: Counts) -> Floats:
+    """Share of each true class that is found, (..., classes), 0 to 1."""
+    return _ratio(counts.right, counts.true)
+
+
+def f1(counts: Counts) -> Floats:
+    """Harmonic mean of precision and recall, (..., classes), 0 to 1."""
+    return np.where(counts.true > 0, _ratio(2 * counts.right, counts.true + counts.named), np.nan)
+
+
+def macro(of_classes: Floats) -> Floats:
+    """Mean over the classes that occur, (..., classes) → (...); NaN where none does."""
+    occurs = ~np.isnan(of_classes)
+    return _ratio(np.where(occurs, of_classes, 0).sum(axis=-1), occurs.sum(axis=-1))
+
+
+def mean_over_people(right: NDArray[np.bool_], people: Sequence[str] | NDArray[np.str_]) -> float:
     """Mean of the people's own accuracies, 0 to 1: many pictures of one person do not outvote the others.
 
     Args:
@@ -47,3 +88,70 @@ def mean_over_people(right: NDArray[np.bool_], people: Sequence[str]) -> float:
     """
     _, person = np.unique(np.asarray(people), return_inverse=True)
     return float(np.mean(np.bincount(person, weights=right) / np.bincount(person)))
+
+
+def calibration_gaps(truth: Classes, probabilities: NDArray[np.floating]) -> Floats:
+    """By how much each answer is more right than it was confident, in the column of its bin; (N, BINS) to be summed.
+
+    Args:
+        truth: int (N,), 0 … classes − 1.
+        probabilities: (N, classes), each row sums to 1.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.zeros((len(truth), BINS))
+    gaps[np.arange(len(truth)), bins] = (probabilities.argmax(axis=1) == truth) - confidence
+    return gaps
+
+
+def calibration_error(gaps: Floats, pictures: Floats | int) -> Floats:
+    """Expected calibration error, 0 to 1: mean over the answers of |accuracy − confidence| of the answer's bin.
+
+    Bins are 15, equally wide, open below, of the top class's probability (Guo et al. 2017, On Calibration of Modern
+    Neural Networks, eq. 3).
+
+    Args:
+        gaps: sums of `calibration_gaps`, (..., BINS).
+        pictures: how many answers were summed, (...).
+    """
+    return _ratio(np.abs(gaps).sum(axis=-1), np.asarray(pictures, np.float64))
+
+
+def affect_terms(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> Floats:
+    """What RMSE and CCC sum over: 1, squared error, truth, prediction and their product; (N, 5).
+
+    Args:
+        truth: valence or arousal, (N,), −1 to 1.
+        predicted: likewise.
+    """
+    # Both shifted alike, which changes neither figure, so that a constant is exactly 0 and has no variance.
+    shift = truth[:1].astype(np.float64)
+    left, right = truth - shift, predicted - shift
+    return np.stack([np.ones(len(left)), (left - right) ** 2, left, right, left * right], axis=1)
+
+
+def rmse(terms: Floats) -> Floats:
+    """Root of the mean squared error, (..., 5) → (...), 0 to 2, from sums of `affect_terms`; NaN without pictures."""
+    return np.asarray(np.sqrt(_ratio(terms[..., 1], terms[..., 0])))
+
+
+def ccc(terms: Floats) -> Floats:
+    """Concordance correlation coefficient, (..., 5) → (...), −1 to 1, from sums of `affect_terms`.
+
+    2 cov / (var + var + (difference of means)²), whose denominator is the mean squared error + 2 cov (Lin 1989, A
+    Concordance Correlation Coefficient to Evaluate Reproducibility). 0 where truth or prediction is constant, hence
+    with a single picture: neither varies with the other then. NaN where there are none.
+    """
+    error, truth, predicted, product = np.moveaxis(_ratio(terms[..., 1:], terms[..., :1]), -1, 0)
+    covariance = product - truth * predicted
+    covariance = np.where(np.abs(covariance) < _NOTHING, 0, covariance)
+    is_none = np.isnan(covariance)
+    return np.where(is_none, np.nan, np.nan_to_num(_ratio(2 * covariance, error + 2 * covariance)))
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """Quotient; NaN where the whole is 0."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
+    result = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=result, where=whole != 0)
+    return result

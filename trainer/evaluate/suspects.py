@@ -1,0 +1,172 @@
+"""Pictures that are likely mislabelled or ambiguous: found in held-out predictions, listed, and dropped on demand.
+
+Dropping them from the test part flatters the score: the model that is judged has chosen them. So wherever they are
+dropped, the figures with them are printed too, and first. Paper 001 (V.C, VI) found such pictures by eye; cleanlab
+finds them by confident learning (Northcutt et al. 2021, Confident Learning: Estimating Uncertainty in Dataset Labels).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError, require
+from trainer.data.output import whole_file
+from trainer.data.sample import Dataset, Subset
+from trainer.evaluate.predictions import Predictions, Training, figures
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A picture whose label the model contradicts.
+
+    Attributes:
+        name: of the picture.
+        person: "" where not known.
+        truth: its label.
+        predicted: what the model says.
+        confidence: probability of that, 0 to 1.
+        quality: of the label, 0 (surely wrong) to 1: (1 + margin) / 2, its probability's margin above any other.
+        is_issue: whether confident learning takes the label for wrong.
+    """
+
+    name: str
+    person: str
+    truth: str
+    predicted: str
+    confidence: float
+    quality: float
+    is_issue: bool
+
+
+class SuspectList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """suspects.json: pictures to leave out (as `short_name` calls them), by name of the data set; to be edited at will."""
+
+    names: dict[str, list[str]]
+    format: str = "mien-suspects"
+    version: int = 1
+
+
+def label_quality(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How well held-out predictions agree with each label.
+
+    Args:
+        predictions: of classes, by models that have not been trained on these pictures.
+
+    Returns:
+        float64 (N,), quality as in `Suspect`: 0.5 where another class is as probable as the label, NaN without a
+        label. And bool (N,), whether confident learning takes the label for wrong.
+
+    Raises:
+        MienError: cleanlab is not installed, or no classes are predicted.
+    """
+    quality, is_issue = np.full(len(predictions), np.nan), np.zeros(len(predictions), np.bool_)
+    known = predictions.truth >= 0
+    truth, probabilities = predictions.truth[known], predictions.of_classes[known].astype(np.float64)
+    if len(truth) == 0:
+        return quality, is_issue
+    rank, find = require("cleanlab.rank", "trainer"), require("cleanlab.filter", "trainer")
+    quality[known] = rank.get_label_quality_scores(truth, probabilities, method="normalized_margin")
+    if len(np.unique(truth)) > 1:  # cleanlab compares classes
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="May not flag all label issues")
+            is_issue[known] = find.find_label_issues(truth, probabilities, n_jobs=1)
+    return quality, is_issue
+
+
+def find_suspects(predictions: Predictions, most: int | None = None) -> list[Suspect]:
+    """The errors of a model, the most confident first: lowest quality of the label.
+
+    Args:
+        predictions: as for `label_quality`.
+        most: how many; None for all.
+
+    Raises:
+        MienError: as for `label_quality`.
+    """
+    quality, is_issue = label_quality(predictions)
+    wrong = np.flatnonzero((predictions.truth >= 0) & (predictions.predicted != predictions.truth))
+    wrong = wrong[np.argsort(quality[wrong], kind="stable")][:most]
+    return [
+        Suspect(
+            name=str(predictions.names[number]),
+            person=str(predictions.people[number]),
+            truth=predictions.labels[predictions.truth[number]],
+            predicted=predictions.labels[predictions.predicted[number]],
+            confidence=float(predictions.of_classes[number].max()),
+            quality=float(quality[number]),
+            is_issue=bool(is_issue[number]),
+        )
+        for number in wrong
+    ]
+
+
+def figures_with_and_without(
+    predictions: Predictions, training: Sequence[Training]
+) -> tuple[dict[str, float], dict[str, float], int]:
+    """Figures of all pictures, figures without those whose label is taken for wrong, and how many those are.
+
+    Raises:
+        MienError: as for `label_quality`.
+    """
+    _, is_issue = label_quality(predictions)
+    return figures(predictions, training), figures(predictions.select(~is_issue), training), int(is_issue.sum())
+
+
+def short_name(picture: str) -> str:
+    """A picture's name without the folders that differ from machine to machine: its file and two folders above."""
+    return "/".join(Path(picture).parts[-3:])
+
+
+def write_suspects(path: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Write suspects.json for `mien-train run --without`.
+
+    Args:
+        path: of the file.
+        names: of the pictures, by name of the data set.
+
+    Raises:
+        MienError: the file cannot be written.
+    """
+    content = SuspectList({data: sorted({short_name(name) for name in of_data}) for data, of_data in names.items()})
+    with whole_file(path) as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+
+
+def read_suspects(path: Path) -> SuspectList:
+    """Read suspects.json.
+
+    Raises:
+        MienError: the file is missing, is no such list, or comes from a newer version.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=SuspectList)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise MienError(f"{path} cannot be read ({error})", "Give the suspects.json of a report") from error
+    if (found.format, found.version) != (SuspectList.format, SuspectList.version):
+        raise MienError(
+            f"{path} is {found.format} version {found.version}, not {SuspectList.format} {SuspectList.version}",
+            "Write it anew with this version",
+        )
+    return found
+
+
+def drop(dataset: Dataset, suspects: SuspectList) -> Subset:
+    """The data set without its suspects; all of it where the list does not name it.
+
+    Raises:
+        MienError: the list names pictures of this data set but it has none of them, or several of one name.
+    """
+    unwanted = set(suspects.names.get(dataset.name, ()))
+    found = np.array([short_name(sample.picture.name) in unwanted for sample in dataset], np.bool_)
+    if unwanted and not 0 < found.sum() <= len(unwanted):
+        raise MienError(
+            f"The list of suspects names {len(unwanted)} pictures of {dataset.name}, such as {min(unwanted)}, which has "
+            f"{found.sum()} of such names",
+            "Give the list that a report on this very data has written",
+        )
+    return Subset(dataset, np.flatnonzero(~found))
