@@ -13,11 +13,9 @@ import torch.distributed as processes
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from trainer.data.batches import Batch
+from trainer.data.batches import UNKNOWN, Batch
 from trainer.models import NetworkOutput, Outputs
 from trainer.stages.recipe import CenterLoss, Stage
-
-UNKNOWN_CLASS = -1
 
 
 class Criterion(nn.Module):
@@ -65,19 +63,18 @@ class Criterion(nn.Module):
     def update(self, output: NetworkOutput, batch: Batch) -> None:
         """Move the centers with what the step's batch gave; nothing without center loss. Call it once per step."""
         if self._center:
-            known = batch.classes != UNKNOWN_CLASS
+            known = batch.classes != UNKNOWN
             features = output.features[known].to(self.centers.dtype)
             self.centers.copy_(moved_centers(self.centers, features, batch.classes[known], self._center.rate))
 
     def _of_classes(self, logits: Tensor, features: Tensor, classes: Tensor) -> Tensor:
-        known = classes != UNKNOWN_CLASS
+        known = classes != UNKNOWN
         total = functional.cross_entropy(
-            _precise(logits), classes, self.class_weights, reduction="sum", ignore_index=UNKNOWN_CLASS
+            _precise(logits), classes, self.class_weights, reduction="sum", ignore_index=UNKNOWN
         )
         if self._center:
             total = total + center_loss(self.centers, _precise(features)[known], classes[known], self._center)
-        total, pictures = _over_processes(torch.stack([total, known.sum().to(total.dtype)]))
-        return total / pictures.clamp(min=1)
+        return _mean(total, known.sum().to(total.dtype))
 
 
 def center_loss(centers: Tensor, features: Tensor, classes: Tensor, spec: CenterLoss) -> Tensor:
@@ -109,10 +106,10 @@ def moved_centers(centers: Tensor, features: Tensor, classes: Tensor, rate: floa
         classes: int64 (N,).
         rate: α.
     """
-    counts = torch.zeros(len(centers), 1, dtype=centers.dtype, device=centers.device)
-    counts.index_add_(0, classes, counts.new_ones(len(classes), 1))
-    sums = torch.zeros_like(centers).index_add_(0, classes, features)
-    counts, sums = _over_processes(torch.cat([counts, sums], dim=1)).split([1, centers.shape[1]], dim=1)
+    is_of = functional.one_hot(classes, len(centers)).to(centers.dtype)
+    columns = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
+    totals = _over_processes(is_of.T @ columns)
+    sums, counts = totals[:, :-1], totals[:, -1:]
     return centers - rate * (counts * centers - sums) / (1 + counts)
 
 
@@ -124,8 +121,7 @@ def squared_error(values: Tensor, truth: Tensor) -> Tensor:
         truth: (N,).
     """
     values, truth = _known(values, truth)
-    total, pictures = _over_processes(_sums((values - truth).square(), torch.ones_like(values)))
-    return total / pictures.clamp(min=1)
+    return _mean((values - truth).square().sum(), values.new_tensor(len(values)))
 
 
 def concordance_loss(values: Tensor, truth: Tensor) -> Tensor:
@@ -139,12 +135,12 @@ def concordance_loss(values: Tensor, truth: Tensor) -> Tensor:
         truth: (N,).
     """
     values, truth = _known(values, truth)
-    value_sum, truth_sum, pictures = _over_processes(_sums(values, truth, torch.ones_like(values)))
+    value_sum, truth_sum, pictures = _over_processes(_sums(values, truth, torch.ones_like(values))).unbind()
     pictures = pictures.clamp(min=1)
     value_mean, truth_mean = value_sum / pictures, truth_sum / pictures
     # Detached: the sums below do not change with the means, as x and y sum to 0 - over all processes, not over one.
     x, y = values - value_mean.detach(), truth - truth_mean
-    spread, covariance = _over_processes(_sums(x.square() + y.square(), x * y)) / pictures
+    spread, covariance = (_over_processes(_sums(x.square() + y.square(), x * y)) / pictures).unbind()
     scale = spread + (value_mean - truth_mean).square()
     return 1 - 2 * covariance / scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
@@ -162,6 +158,11 @@ def _precise(tensor: Tensor) -> Tensor:
 
 def _sums(*columns: Tensor) -> Tensor:
     return torch.stack([column.sum() for column in columns])
+
+
+def _mean(total: Tensor, pictures: Tensor) -> Tensor:
+    total, pictures = _over_processes(torch.stack([total, pictures])).unbind()
+    return total / pictures.clamp(min=1)
 
 
 def _over_processes(sums: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ from torch import Tensor
 from mien.bundle import CropSpec, InputSpec, Sha256
 from mien.errors import MienError
 from trainer.data.output import output_errors, whole_file
-from trainer.models import Network, Outputs, build_network, transfer
+from trainer.models import Network, Outputs, build_network
+from trainer.models.transfer import transfer
 
 VERSION = 1
 _CARD = "card.json"
@@ -73,7 +74,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         embedding_size: of the network without its dense layers.
         weights: lineage of the weights that the first stage started from, as "IN"; "" for none.
         lineage: all stages since, the first one first.
-        figures: of the last stage, by name.
+        figures: of the last stage, by name; NaN is null.
         licences: terms of the starting weights and of the data, as far as they are known.
         versions: of mien, torch and so on.
         sha256: of the weights' file; set when it is saved.
@@ -91,7 +92,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     embedding_size: int
     weights: str = ""
     lineage: tuple[Step, ...] = ()
-    figures: dict[str, float] = {}
+    figures: dict[str, float | None] = {}
     licences: tuple[str, ...] = ()
     versions: dict[str, str] = {}
     sha256: Sha256 = "0" * 64
@@ -216,9 +217,10 @@ def _read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:
     if found != card.sha256:
         raise MienError(f"{path} is damaged: its checksum is {found[:12]}…, not {card.sha256[:12]}…", again)
     try:
-        return safetensors.torch.load(data)
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise MienError(f"{path} is not a safetensors file ({error})", again) from error
+    return tensors
 
 
 def _check_shapes(folder: Path, card: Card, tensors: dict[str, Tensor], network: Network) -> None:

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import reduce
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from trainer.stages.recipe import Recipe, Size
+import msgspec
+from msgspec import inspect
+
+from mien.errors import MienError
+from trainer.stages.checkpoint import check_architecture, load_card
+from trainer.stages.recipe import Name, Recipe, Size, Sizes, Source, Stage
+from trainer.stages.recipe_checks import check_known, check_recipe, in_order
+from trainer.stages.yaml_text import read_yaml, write_yaml
+
+_Kind = TypeVar("_Kind")
+_Layer = dict[str, Any]
+
+_EMPTY: dict[type, _Layer] = {
+    Stage: msgspec.to_builtins(Stage(data="")),
+    Source: msgspec.to_builtins(Source(real="", rendered="")),
+}
+"""What layers of keys lie on, so that `crop: {margin: 0.2}` is a change of the usual crop."""
 
 
 def built_in_recipes() -> dict[str, str]:
     """Title of each recipe that comes with mien, by name."""
-    raise NotImplementedError
+    return {name: str(read_yaml(path)["title"]) for name, path in _built_in().items()}
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """Read and check a recipe; `every` is merged into its stages.
+    """Read a recipe and check it as it stands and in every size; `every` is merged into its stages.
 
     Args:
         name_or_path: name of a recipe that comes with mien, or path of a .yaml file.
@@ -21,20 +42,180 @@ def load_recipe(name_or_path: str) -> Recipe:
     Raises:
         MienError: there is no such recipe, or something in it is wrong; file and key are named.
     """
-    raise NotImplementedError
+    path = _built_in().get(name_or_path, Path(name_or_path))
+    if not path.suffix and not path.exists():
+        check_known("", name_or_path, _built_in(), "recipe")
+    with _within(f"{path}, "):
+        recipe = _parse(read_yaml(path))
+        check_recipe(recipe, recipe.stages)
+        for size in ("smoke", "study"):
+            for data in getattr(recipe.sizes, size):
+                _change(recipe, size, data)
+    return recipe
 
 
 def resolve(recipe: Recipe, size: Literal["smoke", "study"], is_rendered: bool) -> tuple[Recipe, Size]:
     """The recipe as it is run in a size: its changes made, stages left out, the rest in the order of their starts.
 
-    Rows of tables and arms of trends that name stages left out stay. A recipe without that size runs as it stands.
+    Rows of tables and arms of trends that name stages left out stay. Of the sizes only that one stays, with nothing to
+    change any more. A recipe without that size runs as it stands.
 
     Raises:
         MienError: what results cannot be run; the key is named.
     """
-    raise NotImplementedError
+    with _within(f"{recipe.name}, "):
+        resolved, chosen = _change(recipe, size, "rendered" if is_rendered else "real")
+        for name, stage in resolved.stages.items():
+            if stage.start.startswith("checkpoint:"):
+                with _within(f"stages.{name}.from: "):
+                    folder = Path(stage.start.removeprefix("checkpoint:"))
+                    check_architecture(folder, load_card(folder), stage.architecture or resolved.architecture)
+    return resolved, chosen
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """A recipe as yaml text that `load_recipe` reads again."""
-    raise NotImplementedError
+    """A recipe as yaml text that `load_recipe` reads again, without rows and trends of stages that are left out."""
+    tables = tuple(
+        msgspec.structs.replace(table, rows=tuple(row for row in table.rows if row.stage in recipe.stages))
+        for table in recipe.tables
+    )
+    trends = (t for t in recipe.trends if t.first.stage in recipe.stages and t.second.stage in recipe.stages)
+    return write_yaml(msgspec.to_builtins(msgspec.structs.replace(recipe, tables=tables, trends=tuple(trends))))
+
+
+def _built_in() -> dict[str, Path]:
+    folder = Path(str(resources.files("trainer"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _parse(raw: Any) -> Recipe:
+    """A recipe from the file's dicts and lists."""
+    if not isinstance(raw, dict):
+        raise MienError("it holds no recipe", "Begin it with the keys name, title, architecture, sources and stages")
+    _check_keys(raw, inspect.type_info(Recipe), "")
+    parts = {key: _convert(raw.get(key, {}), _Layer, key) for key in ("sources", "every", "stages")}
+    for key in ("sources", "stages"):
+        for name, value in parts[key].items():
+            _convert(name, Name, f"{key}.{name}")
+            _convert(value, _Layer, f"{key}.{name}")
+    _check_layer(parts["every"], Stage, "every")
+    sources = {name: _convert(value, Source, f"sources.{name}") for name, value in parts["sources"].items()}
+    stages = {name: _stage(f"stages.{name}", parts["every"], value) for name, value in parts["stages"].items()}
+    recipe = _convert({**raw, "sources": {}, "stages": {}}, Recipe, "")
+    return msgspec.structs.replace(recipe, sources=sources, stages=in_order(stages))
+
+
+def _change(recipe: Recipe, size: str, data: str) -> tuple[Recipe, Size]:
+    """The recipe with the changes of a size, and that size; checked."""
+    chosen: Size = getattr(recipe.sizes, size).get(data, Size())
+    key = f"sizes.{size}.{data}"
+    _check_size(recipe, chosen, key)
+    sources = {
+        name: _convert(_merge(_plain(source), chosen.sources.get(name, {})), Source, f"{key}.sources.{name}")
+        for name, source in recipe.sources.items()
+    }
+    stages = in_order(
+        {
+            name: _stage(f"{key}.stages.{name}", _plain(stage), chosen.every, chosen.stages.get(name, {}))
+            for name, stage in recipe.stages.items()
+        }
+    )
+    resolved = msgspec.structs.replace(
+        recipe,
+        architecture=chosen.architecture or recipe.architecture,
+        sources=sources,
+        every={},
+        stages=_without(stages, chosen.leave_out),
+        sizes=_convert({size: {data: {"seeds": chosen.seeds, "side": chosen.side}}}, Sizes, key),
+    )
+    with _within(f"with {key}, "):
+        check_recipe(resolved, stages)
+    return resolved, chosen
+
+
+def _check_size(recipe: Recipe, size: Size, key: str) -> None:
+    _check_layer(size.every, Stage, f"{key}.every")
+    for name, layer in size.sources.items():
+        check_known(f"{key}.sources.{name}", name, recipe.sources, "source")
+        _check_layer(layer, Source, f"{key}.sources.{name}")
+    for name, layer in size.stages.items():
+        check_known(f"{key}.stages.{name}", name, recipe.stages, "stage")
+        _check_layer(layer, Stage, f"{key}.stages.{name}")
+    for name in size.leave_out:
+        check_known(f"{key}.leave_out", name, recipe.stages, "stage")
+
+
+def _without(stages: Mapping[str, Stage], left_out: Collection[str]) -> dict[str, Stage]:
+    """The stages, in order, without some and all that start from them."""
+    gone = set(left_out)
+    for name, stage in stages.items():
+        if stage.start in gone:
+            gone.add(name)
+    return {name: stage for name, stage in stages.items() if name not in gone}
+
+
+def _stage(key: str, *layers: _Layer) -> Stage:
+    """A stage from layers of keys, of which later ones win."""
+    usual = {name: value for name, value in _EMPTY[Stage].items() if name != "data"}
+    return _convert(reduce(_merge, layers, usual), Stage, key)
+
+
+def _check_layer(layer: _Layer, kind: type[Stage | Source], key: str) -> None:
+    """Check the keys and values that a stage or source may get, so that a mistake is named where it stands."""
+    _check_keys(layer, inspect.type_info(kind), key)
+    _convert(_merge(_EMPTY[kind], layer), kind, key)
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {**below, **{key: _merge(below.get(key), value) for key, value in above.items()}}
+    return above
+
+
+def _plain(struct: msgspec.Struct) -> _Layer:
+    """Its keys and values, of which changes are made as of a file's."""
+    plain: _Layer = msgspec.to_builtins(struct)
+    return plain
+
+
+def _check_keys(value: Any, kind: inspect.Type, key: str) -> None:
+    """Check all keys and words that have to be one of a few; whatever else is wrong, conversion finds."""
+    if isinstance(kind, inspect.UnionType):
+        for one in kind.types:
+            _check_keys(value, one, key)
+    elif isinstance(kind, inspect.LiteralType) and isinstance(value, str):
+        check_known(key, value, [str(word) for word in kind.values], "value")
+    elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list):
+        for number, part in enumerate(value):
+            _check_keys(part, kind.item_type, f"{key}[{number}]")
+    elif isinstance(kind, inspect.DictType) and isinstance(value, dict):
+        for name, part in value.items():
+            _check_keys(name, kind.key_type, f"{key}.{name}")
+            _check_keys(part, kind.value_type, f"{key}.{name}")
+    elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
+        fields = {field.encode_name: field.type for field in kind.fields}
+        for name, part in value.items():
+            inner = f"{key}.{name}".lstrip(".")
+            check_known(inner, str(name), fields, "key")
+            _check_keys(part, fields[str(name)], inner)
+
+
+def _convert(value: Any, kind: type[_Kind], key: str) -> _Kind:
+    """A value of that kind; an error names the key."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `")
+        place = "" if place.startswith("key") else place.strip("$`")
+        where = f"{key}{place}".lstrip(".")
+        remedy = "Put it in quotes" if problem.startswith("Expected `str`, got") else "Correct that key"
+        raise MienError(f"{where}: {problem}" if where else problem, remedy) from error
+
+
+@contextmanager
+def _within(place: str) -> Iterator[None]:
+    """Say where in front of what is wrong."""
+    try:
+        yield
+    except MienError as error:
+        raise MienError(f"{place}{error.problem}", error.remedy) from error

@@ -1,0 +1,257 @@
+"""What a recipe must hold to: every name known, every chain of stages possible, every figure one that there will be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from mien.bundle import CANONICAL_LABELS
+from mien.errors import MienError
+from trainer.data.augmentation import PRESETS
+from trainer.data.catalogue import ENTRIES
+from trainer.data.sets.ck_plus import SELECTIONS
+from trainer.data.synthetic.domains import DOMAINS
+from trainer.models import ARCHITECTURES
+from trainer.stages.recipe import Arm, Recipe, Row, Source, Split, Stage, Table, Trend
+
+STARTS = ("nothing", "package", "torchvision")
+"""What a stage may start from, beside other stages and checkpoints."""
+
+CLASS_METRICS = (
+    "training_accuracy",
+    *("accuracy", "macro_precision", "macro_recall", "macro_f1", "mean_over_people", "calibration_error"),
+)
+VALUE_METRICS = {
+    value: tuple(f"{value}_{error}" for error in ("rmse", "ccc", "rmse_of_mean")) for value in ("valence", "arousal")
+}
+COST_METRICS = ("images_seen", "seconds", "seconds_per_epoch", "epochs", "chain_images_seen", "chain_seconds")
+METRICS = (*CLASS_METRICS, *VALUE_METRICS["valence"], *VALUE_METRICS["arousal"], *COST_METRICS)
+"""Figures of `StageResult` and `TestResult`, which tables and trends may name."""
+
+
+def check_known(key: str, name: str, known: Iterable[str], what: str) -> None:
+    """Check that a name is known.
+
+    Raises:
+        MienError: it is not; the remedy names the closest one and all there are.
+    """
+    names = list(known)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise MienError(
+            f"{key}: there is no {what} {name!r}" if key else f"There is no {what} {name!r}",
+            f"{hint}Known: {', '.join(names) or 'none'}",
+        )
+
+
+def in_order(stages: Mapping[str, Stage]) -> dict[str, Stage]:
+    """The stages, each after the one it starts from, otherwise as they stand.
+
+    Raises:
+        MienError: stages start from each other in a circle.
+    """
+    ordered: dict[str, Stage] = {}
+    for name in stages:
+        chain: list[str] = []
+        while name in stages and name not in ordered:
+            if name in chain:
+                circle = " → ".join([name, *chain[: chain.index(name) : -1], name])
+                raise MienError(
+                    f"stages.{name}.from: stages start from each other in a circle, {circle}",
+                    "Let one of them start from nothing, package, torchvision or another stage",
+                )
+            chain.append(name)
+            name = stages[name].start
+        ordered.update((link, stages[link]) for link in reversed(chain))
+    return ordered
+
+
+def check_recipe(recipe: Recipe, stages: Mapping[str, Stage]) -> None:
+    """Check what types cannot say.
+
+    Args:
+        recipe: whose stages are in order.
+        stages: these, and those that are left out, which tables and trends may name.
+
+    Raises:
+        MienError: key and remedy are named.
+    """
+    check_known("architecture", recipe.architecture, ARCHITECTURES, "architecture")
+    if not recipe.stages:
+        raise MienError("stages: there is none to be run", "Name at least one, or leave fewer out")
+    for name, source in recipe.sources.items():
+        _check_source(f"sources.{name}", source, recipe.sources)
+    for name, stage in recipe.stages.items():
+        _check_stage(f"stages.{name}", name, stage, recipe)
+    for number, table in enumerate(recipe.tables):
+        _check_table(f"tables[{number}]", table, stages)
+    for number, trend in enumerate(recipe.trends):
+        _check_trend(f"trends[{number}]", trend, stages)
+
+
+def _check_source(key: str, source: Source, sources: Mapping[str, Source]) -> None:
+    check_known(f"{key}.real", source.real, ENTRIES, "data set")
+    domain, colon, selection = source.rendered.partition(":")
+    check_known(f"{key}.rendered", domain, DOMAINS, "domain")
+    if colon:
+        check_known(f"{key}.rendered", selection, SELECTIONS, "selection of frames")
+    for other in source.more:
+        check_known(f"{key}.more", other, sources, "source")
+        if sources[other].more:
+            raise MienError(f"{key}.more: {other} is joined to others itself", "Name each source to be joined here")
+    if source.classes is not None:
+        for label in source.classes:
+            check_known(f"{key}.classes", label, CANONICAL_LABELS, "expression")
+        if len(set(source.classes)) != len(source.classes) or len(source.classes) < 2:
+            raise MienError(f"{key}.classes: {', '.join(source.classes)}", "Name two or more classes, each once")
+    _check_split(f"{key}.split", source.split)
+
+
+def _check_split(key: str, split: Split) -> None:
+    if split.kind == "holdout" and not split.test:
+        raise MienError(f"{key}.test: there is no test part", "Give it a share above 0")
+    if split.kind == "folds" and split.folds == 1:
+        raise MienError(f"{key}.folds: 1 fold leaves nothing to train on", "Give 2 or more, or 0 for one per person")
+    if split.kind == "folds" and not split.folds and not split.by_person:
+        raise MienError(
+            f"{key}.folds: there is no number of folds", "Give one, or set by_person: true for one per person"
+        )
+
+
+def _check_stage(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
+    check_known(f"{key}.data", stage.data, recipe.sources, "source")
+    for test in stage.tests:
+        check_known(f"{key}.tests", test, recipe.sources, "source")
+        if test != stage.data and recipe.sources[test].split.kind == "folds":
+            raise MienError(
+                f"{key}.tests: {test} has folds, each with a test part of its own, for its own stages",
+                "Add a source of the same data with split: {kind: everything}, and test on that",
+            )
+    check_known(f"{key}.augmentation", stage.augmentation, PRESETS, "augmentation")
+    if stage.architecture is not None:
+        check_known(f"{key}.architecture", stage.architecture, ARCHITECTURES, "architecture")
+    _check_start(key, name, stage, recipe)
+    _check_parts(key, stage, _architecture(stage, recipe))
+    _check_target(key, stage, recipe.sources[stage.data].split)
+    _check_validation(key, stage, recipe.sources[stage.data].split)
+
+
+def _architecture(stage: Stage, recipe: Recipe) -> str:
+    return stage.architecture or recipe.architecture
+
+
+def _check_start(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
+    if name in STARTS:
+        raise MienError(f"{key}: {name} is no name of a stage but a start", "Give the stage another name")
+    if stage.start.startswith("checkpoint:"):
+        return
+    check_known(f"{key}.from", stage.start, [*STARTS, "checkpoint:PATH", *recipe.stages], "stage or start")
+    start = recipe.stages.get(stage.start)
+    if start is None:
+        return
+    own, others = _architecture(stage, recipe), _architecture(start, recipe)
+    if own != others:
+        raise MienError(
+            f"{key}.from: {stage.start} is a {others}, from which a {own} cannot start",
+            "Give both the same architecture, or another start",
+        )
+    if recipe.sources[start.data].split.kind == "folds" and stage.data != start.data:
+        raise MienError(
+            f"{key}.from: {stage.start} has one network for each fold of {start.data}, so which one is not clear",
+            f"Train {name} on {start.data} too, or {stage.start} on a source without folds",
+        )
+
+
+def _check_parts(key: str, stage: Stage, architecture: str) -> None:
+    parts = ARCHITECTURES[architecture].parts
+    for part in stage.replace:
+        check_known(f"{key}.replace", part, parts, f"part of {architecture}")
+    if isinstance(stage.unfreeze, int) and stage.unfreeze >= len(parts):
+        raise MienError(
+            f"{key}.unfreeze: {stage.unfreeze}, but {architecture} has {len(parts) - 1} parts before its output",
+            "Give a smaller number, or all",
+        )
+
+
+def _check_target(key: str, stage: Stage, split: Split) -> None:
+    """Whether loss, balance and split fit what is learned."""
+    if stage.target in ("expression", "identity", "category"):
+        if stage.loss != "cross_entropy":
+            raise MienError(
+                f"{key}.loss: {stage.loss} is for valence and arousal, not for {stage.target}",
+                "Set loss: cross_entropy, or another target",
+            )
+    elif stage.loss == "cross_entropy":
+        raise MienError(
+            f"{key}.loss: cross_entropy is for classes, the target {stage.target} needs one for values",
+            "Set loss: mse or ccc; classes beside valence and arousal have cross entropy anyway",
+        )
+    if stage.target in VALUE_METRICS:
+        for part, is_there in (("center", stage.center is not None), ("balance", stage.balance.kind != "none")):
+            if is_there:
+                raise MienError(f"{key}.{part}: the target {stage.target} has no classes", "Leave it out")
+    if stage.target == "identity" and split.by_person:
+        raise MienError(
+            f"{key}.target: nobody in the test part of {stage.data} is in its training part, so none can be known",
+            "Train on a source whose split is not by_person",
+        )
+
+
+def _check_validation(key: str, stage: Stage, split: Split) -> None:
+    has_one = split.kind in ("official", "per_class") or (split.kind in ("holdout", "folds") and split.validation > 0)
+    for part, needs_one in (
+        ("stop_after", stage.stop_after > 0),
+        ("schedule.kind", stage.schedule.kind == "plateau"),
+    ):
+        if needs_one and not has_one:
+            raise MienError(
+                f"{key}.{part}: it follows the validation score, but {stage.data} has no validation part",
+                f"Give sources.{stage.data}.split a share as validation, or train without",
+            )
+
+
+def _check_table(key: str, table: Table, stages: Mapping[str, Stage]) -> None:
+    for metric in table.metrics:
+        check_known(f"{key}.metrics", metric, METRICS, "metric")
+    names = [row.name for row in table.rows]
+    for number, row in enumerate(table.rows):
+        place = f"{key}.rows[{number}]"
+        _check_test(place, row, stages)
+        for metric in row.published:
+            check_known(f"{place}.published", metric, table.metrics, "metric of this table")
+        if row.gap_to:
+            check_known(f"{place}.gap_to", row.gap_to, names, "row")
+        if row.name in names[:number]:
+            raise MienError(f"{place}.name: there is another row {row.name!r}", "Give each row a name of its own")
+
+
+def _check_trend(key: str, trend: Trend, stages: Mapping[str, Stage]) -> None:
+    second_metric = trend.second_metric or trend.metric
+    sides = (
+        ("first", trend.first, "metric", trend.metric),
+        ("second", trend.second, "second_metric" if trend.second_metric else "metric", second_metric),
+    )
+    for side, arm, name, metric in sides:
+        _check_test(f"{key}.{side}", arm, stages)
+        check_known(f"{key}.{name}", metric, METRICS, "metric")
+        target = stages[arm.stage].target
+        if metric not in _metrics(target):
+            raise MienError(
+                f"{key}.{name}: {arm.stage}, which learns {target}, has no {metric}",
+                f"Choose from: {', '.join(_metrics(target))}",
+            )
+
+
+def _check_test(key: str, arm: Row | Arm, stages: Mapping[str, Stage]) -> None:
+    """Whether the stage is there and tested there."""
+    check_known(f"{key}.stage", arm.stage, stages, "stage")
+    stage = stages[arm.stage]
+    if arm.test:
+        check_known(f"{key}.test", arm.test, [stage.data, *stage.tests], f"test of {arm.stage}")
+
+
+def _metrics(target: str) -> tuple[str, ...]:
+    values = [name for name in VALUE_METRICS if target in (name, "affect")]
+    classes = () if target in VALUE_METRICS else CLASS_METRICS
+    return (*classes, *(metric for name in values for metric in VALUE_METRICS[name]), *COST_METRICS)
