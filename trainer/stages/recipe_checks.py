@@ -24,7 +24,15 @@ CLASS_METRICS = (
 VALUE_METRICS = {
     value: tuple(f"{value}_{error}" for error in ("rmse", "ccc", "rmse_of_mean")) for value in ("valence", "arousal")
 }
-COST_METRICS = ("images_seen", "seconds", "seconds_per_epoch", "epochs", "chain_images_seen", "chain_seconds")
+COST_METRICS = (
+    "training_loss",
+    "images_seen",
+    "seconds",
+    "seconds_per_epoch",
+    "epochs",
+    "chain_images_seen",
+    "chain_seconds",
+)
 METRICS = (*CLASS_METRICS, *VALUE_METRICS["valence"], *VALUE_METRICS["arousal"], *COST_METRICS)
 """Figures of `StageResult` and `TestResult`, which tables and trends may name."""
 

@@ -51,9 +51,9 @@ class TestResult(msgspec.Struct, frozen=True):
         labels: order of `confusion`; empty for valence and arousal alone.
         figures: by name: accuracy, macro_precision, macro_recall, macro_f1, mean_over_people, calibration_error;
             valence_rmse, valence_ccc, valence_rmse_of_mean (predicting the training mean), the same for arousal.
-        intervals: 95 % intervals of some figures, bootstrapped over people.
-        confusion: rows = true class, columns = predicted class.
-        classes: figures of each class.
+        intervals: 95 % intervals of some figures, bootstrapped over people; over pictures where `people` is None.
+        confusion: rows = true class, columns = predicted class; empty for more than 100 classes.
+        classes: figures of each class; empty likewise.
         predictions: file with every prediction, relative to the run's folder.
     """
 
@@ -82,7 +82,8 @@ class StageResult(msgspec.Struct, frozen=True):
         lineage: as "IN → MC1M → VF2 → AffectNet".
         folds: that were trained; 1 without folds.
         trained: share of the network's parameters that were trained, 0 to 1.
-        figures: training_accuracy (as published: the last epoch's), images_seen, seconds, seconds_per_epoch, epochs;
+        figures: training_accuracy and training_loss (as published: the last epoch's), images_seen, seconds,
+            seconds_per_epoch, epochs;
             of the stage alone; chain_images_seen and chain_seconds with all that it started from. Means over folds,
             sums for images and seconds.
         parts: pictures of each class in the training part as it was used (balanced, with the repetitions), in the
@@ -115,7 +116,8 @@ class Verdict(msgspec.Struct, frozen=True):
         low: of the 95 % interval over seeds (Student's t of the paired differences); None for fewer than 3 seeds.
         high: of the same.
         seeds: number of pairs.
-        verdict: `shown`, `opposite`, `not shown` (the interval holds 0), or `not judged`.
+        verdict: `shown`, `opposite`, `not shown` (the interval holds 0), or `not judged`; for the sign 0, by
+            equivalence (`trainer.evaluate.trends.judge`).
     """
 
     claim: str
