@@ -1,12 +1,172 @@
-"""The most confident errors of a stage: likely mislabelled or ambiguous pictures."""
+"""The most confident errors of each test, and the tests without the pictures whose labels are suspected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
+import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from mien.errors import MienError
+from trainer.evaluate.predictions import AFFECTS, Predictions, Training, load_predictions, test_result
+from trainer.evaluate.suspects import Suspect, find_suspects
+from trainer.stages.result import StageResult, TestResult
 
 PictureOf = Callable[[str, str], NDArray[np.uint8] | None]
 """Given a source of the recipe and the name of a picture, its crop, uint8 (H, W, 3) BGR; None where it is not to be
 had."""
+
+_SHOWN = 12
+_SIDE = 96
+_QUALITY = 80
+
+Key = tuple[str, int, str]
+"""Stage, seed and source of a test."""
+
+
+class Error(NamedTuple):
+    """A picture that was taken for another class; `confidence` in percent, `wrong` of `seeds` networks agree."""
+
+    name: str
+    person: str
+    truth: str
+    predicted: str
+    confidence: str
+    wrong: int
+    seeds: int
+    is_suspect: bool
+    jpeg: str
+
+
+class Gallery(NamedTuple):
+    """The most confident errors of a stage on a source; `note` says what they are, or why there are none."""
+
+    source: str
+    note: str
+    errors: list[Error]
+
+
+class Answers:
+    """What the networks of a run answered on its tests, as far as the files are there.
+
+    Attributes:
+        predictions: by stage, seed and source.
+        errors: of each test of classes, the most confident first.
+        suspected: names of pictures by name of the data set: of the networks that were tested on the picture, more than
+            half take its label for wrong. They are the same for all stages, so that the stages remain comparable.
+        missing: why there are no predictions, or no errors, of a test.
+    """
+
+    def __init__(self, stages: Sequence[StageResult], folder: Path) -> None:
+        self.predictions: dict[Key, Predictions] = {}
+        self.errors: dict[Key, list[Suspect]] = {}
+        self.missing: dict[Key, str] = {}
+        asked: dict[str, Counter[str]] = defaultdict(Counter)
+        flagged: dict[str, Counter[str]] = defaultdict(Counter)
+        for stage in stages:
+            for source, test in stage.tests.items():
+                key = stage.stage, stage.seed, source
+                try:
+                    self.predictions[key] = answers = load_predictions(folder / test.predictions)
+                    if not test.confusion:
+                        continue
+                    self.errors[key] = errors = find_suspects(answers)
+                except MienError as error:
+                    self.missing[key] = str(error)
+                    continue
+                asked[test.data].update(answers.names.tolist())
+                flagged[test.data].update(error.name for error in errors if error.is_issue)
+        self.suspected: dict[str, set[str]] = {
+            data: {name for name, votes in names.items() if 2 * votes > asked[data][name]}
+            for data, names in flagged.items()
+        }
+
+    def of_test(self, stage: str, source: str) -> list[Predictions]:
+        """Predictions of all seeds."""
+        return [answers for key, answers in self.predictions.items() if (key[0], key[2]) == (stage, source)]
+
+    def drop(self, stages: Sequence[StageResult]) -> list[StageResult]:
+        """The stages with the figures of their tests without the suspected pictures."""
+        return [
+            msgspec.structs.replace(
+                stage,
+                tests={
+                    source: self._reduced(test, stage.seed, self.predictions.get((stage.stage, stage.seed, source)))
+                    for source, test in stage.tests.items()
+                },
+            )
+            for stage in stages
+        ]
+
+    def kept(self, data: str, answers: Predictions) -> Predictions:
+        """Predictions for the pictures that are not suspected."""
+        return answers.select(~np.isin(answers.names, list(self.suspected.get(data, ()))))
+
+    def gallery(self, stage: str, source: str, data: str, picture: PictureOf | None) -> Gallery:
+        """The most confident errors of a stage on a source, all seeds together."""
+        keys = [key for key in self.errors if (key[0], key[2]) == (stage, source)]
+        if not keys:
+            reasons = [why for key, why in self.missing.items() if (key[0], key[2]) == (stage, source)]
+            return Gallery(source, reasons[0] if reasons else "There are no classes, or too many to list.", [])
+        by_name: dict[str, list[Suspect]] = defaultdict(list)
+        for key in keys:
+            for error in self.errors[key]:
+                by_name[error.name].append(error)
+        asked = Counter(name for key in keys for name in self.predictions[key].names.tolist())
+        worst = sorted(by_name.values(), key=lambda errors: min(error.quality for error in errors))[:_SHOWN]
+        errors = []
+        for same in worst:
+            error = min(same, key=lambda one: one.quality)
+            is_suspect = error.name in self.suspected.get(data, ())
+            jpeg = _jpeg(picture(source, error.name)) if picture is not None else ""
+            errors.append(
+                Error(
+                    error.name,
+                    error.person,
+                    error.truth,
+                    error.predicted,
+                    f"{100 * error.confidence:.1f}",
+                    len(same),
+                    asked[error.name],
+                    is_suspect,
+                    jpeg,
+                )
+            )
+        note = f"The {len(errors)} surest of {len(by_name)} pictures that were taken for another class in any seed."
+        return Gallery(source, note, errors)
+
+    def _reduced(self, test: TestResult, seed: int, answers: Predictions | None) -> TestResult:
+        names = self.suspected.get(test.data)
+        kept = None if answers is None or not names else self.kept(test.data, answers)
+        if answers is None or kept is None or len(kept) in (0, len(answers)):
+            return test
+        # What predicting the training mean gives is not known here: it is left out.
+        training = [Training(None, dict.fromkeys(AFFECTS, math.nan))] * (int(kept.fold.max()) + 1)
+        reduced = test_result(
+            kept,
+            training,
+            source=test.source,
+            data=test.data,
+            split=test.split,
+            left_out={**test.left_out, "with a suspected label": len(answers) - len(kept)},
+            file=test.predictions,
+            seed=seed,
+        )
+        return msgspec.structs.replace(reduced, shared_people=test.shared_people)
+
+
+def _jpeg(crop: NDArray[np.uint8] | None) -> str:
+    """A crop as base64 JPEG of at most 96 pixels; empty without one."""
+    if crop is None or crop.size == 0:
+        return ""
+    scale = min(1.0, _SIDE / max(crop.shape[:2]))
+    small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else crop
+    _, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return base64.b64encode(coded.tobytes()).decode()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
+import jinja2
 import msgspec
 
+from mien.errors import MienError
 from trainer.data.output import output_errors, whole_file
-from trainer.evaluate.report.gallery import PictureOf
+from trainer.evaluate.report.gallery import Answers, PictureOf
+from trainer.evaluate.report.page import page_content
+from trainer.evaluate.suspects import write_suspects
 from trainer.stages.recipe import Recipe
 from trainer.stages.result import RecipeResult
 
 
 def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: PictureOf | None = None) -> Path:
     """Write report.html (self-contained), report.json and report.md into the run's folder.
+
+    Beside them goes suspects.json, the test pictures whose labels are suspected, where there are any.
 
     Args:
         result: what the run gave.
@@ -27,8 +34,43 @@ def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: Pi
     Raises:
         MienError: the folder cannot be written, or the recipe is not that of the result.
     """
+    if recipe.name != result.recipe:
+        raise MienError(
+            f"{folder}: the result is one of the recipe {result.recipe}, not of {recipe.name}", "Give that recipe"
+        )
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "report.json") as path:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-    return folder / "report.html"
+    answers = Answers(result.stages, folder)
+    content = page_content(result, recipe, answers, picture)
+    templates = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["cell"] = _markdown
+    _write(folder / "report.json", msgspec.json.format(msgspec.json.encode(result)))
+    _write(folder / "report.md", templates.get_template("summary.md.j2").render(content).encode())
+    if any(answers.suspected.values()):
+        write_suspects(folder / "suspects.json", {data: sorted(names) for data, names in answers.suspected.items()})
+    page = folder / "report.html"
+    _write(page, templates.get_template("page.html.j2").render(content).encode())
+    return page
+
+
+def _template(name: str) -> str:
+    return resources.files("trainer.evaluate.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _markdown(text: object) -> str:
+    """Text for a cell of a Markdown table: nothing in it is markup."""
+    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;")
+    for mark in "\\|*_`[]":
+        escaped = escaped.replace(mark, f"\\{mark}")
+    return " ".join(escaped.split())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
