@@ -1,0 +1,90 @@
+"""What a trained network says of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.data.batches import Batch, Batches
+from trainer.models import Network, NetworkOutput
+from trainer.stages.processes import gather, lost_process_error
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a network says of N pictures, in ascending order of their numbers, and what is true.
+
+    Attributes:
+        numbers: int64 (N,), of the samples in the data set.
+        probabilities: float32 (N, C), softmax; None where no classes are told.
+        valence: float32 (N,); None where it is not told.
+        arousal: as of valence.
+        classes: int64 (N,), true class; -1 unknown.
+        true_valence: float32 (N,), NaN unknown.
+        true_arousal: as of valence.
+    """
+
+    numbers: NDArray[np.int64]
+    probabilities: NDArray[np.float32] | None
+    valence: NDArray[np.float32] | None
+    arousal: NDArray[np.float32] | None
+    classes: NDArray[np.int64]
+    true_valence: NDArray[np.float32]
+    true_arousal: NDArray[np.float32]
+
+
+def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
+    """Let a network look at all pictures of a test part, and leave it in evaluation mode.
+
+    Every process of a distributed run calls this with its share and is given the whole.
+
+    Args:
+        network: moved to the fabric's device.
+        batches: with `is_training=False`.
+        fabric: from `make_fabric`.
+
+    Raises:
+        MienError: another process was killed.
+    """
+    network.to(fabric.device).to(memory_format=torch.channels_last)
+    columns: dict[str, list[Tensor]] = {}
+    for output, batch in answers(network, batches, fabric):
+        told = {
+            "probabilities": None if output.classes is None else output.classes.float().softmax(dim=1),
+            "valence": None if output.valence is None else output.valence.float(),
+            "arousal": None if output.arousal is None else output.arousal.float(),
+            "numbers": batch.numbers,
+            "classes": batch.classes,
+            "true_valence": batch.valence,
+            "true_arousal": batch.arousal,
+        }
+        for name, values in told.items():
+            if values is not None:
+                columns.setdefault(name, []).append(values)
+    with lost_process_error(fabric):
+        whole = {name: gather(torch.cat(parts), fabric).cpu().numpy() for name, parts in columns.items()}
+    order = np.argsort(whole["numbers"], kind="stable")
+    arrays: dict[str, Any] = {name: values[order] for name, values in whole.items()}
+    return Predicted(**dict.fromkeys(("probabilities", "valence", "arousal")) | arrays)
+
+
+def answers(network: Network, batches: Batches, fabric: Fabric) -> Iterator[tuple[NetworkOutput, Batch]]:
+    """Let a network look at this process's share of the pictures, in evaluation mode."""
+    network.eval()
+    for batch in batches.epoch(0):
+        batch = to_device(batch, fabric)
+        with torch.inference_mode(), fabric.autocast():
+            yield network(batch.images), batch
+
+
+def to_device(batch: Batch, fabric: Fabric) -> Batch:
+    """A batch where the network is, its images laid out channel by channel in each pixel."""
+    batch = Batch(*(tensor.to(fabric.device, non_blocking=True) for tensor in batch))
+    return batch._replace(images=batch.images.contiguous(memory_format=torch.channels_last))
