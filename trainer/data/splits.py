@@ -51,6 +51,10 @@ def divide(dataset: Dataset, split: Split, seed: int) -> list[Parts]:
         MienError: the data set has no such parts, names no people or classes where they are needed, has too few people
             or pictures for the folds or of a class, or a part would be empty.
     """
+    if split.by_person and split.kind in ("per_class", "everything"):
+        raise MienError(
+            f"{dataset.name}: the split {split.kind} cannot keep people apart", "Leave by_person out, or use holdout"
+        )
     known = _look_through(dataset)
     kinds: dict[str, Callable[[_Known, Split, np.random.Generator], list[Parts]]] = {
         "official": _official,
@@ -81,7 +85,7 @@ def in_words(split: Split) -> str:
         )
     text = {
         "official": "as the data set says",
-        "holdout": f"{split.test:.0%} of the {whom} for the test",
+        "holdout": f"{_percent(split.test)} of the {whom} for the test",
         "folds": f"{split.folds} folds by {'person' if split.by_person else 'picture'}",
         "everything": "all for training, or all for the test",
     }[split.kind]
@@ -90,7 +94,11 @@ def in_words(split: Split) -> str:
     if split.validation == 0 or split.kind == "everything":
         return text
     unless = " unless it has its own" if split.kind == "official" else ""
-    return f"{text}, {split.validation:.0%} of the training part for validation{unless}"
+    return f"{text}, {_percent(split.validation)} of the training part for validation{unless}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g} %"
 
 
 class _Known(NamedTuple):

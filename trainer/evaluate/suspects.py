@@ -44,7 +44,7 @@ class Suspect(msgspec.Struct, frozen=True):
 
 
 class SuspectList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """suspects.json: pictures to leave out (as `short_name` calls them), by name of the data set; to be edited at will."""
+    """suspects.json: pictures to leave out, as `short_name` calls them, by name of the data set; may be edited."""
 
     names: dict[str, list[str]]
     format: str = "mien-suspects"
@@ -165,8 +165,8 @@ def drop(dataset: Dataset, suspects: SuspectList) -> Subset:
     found = np.array([short_name(sample.picture.name) in unwanted for sample in dataset], np.bool_)
     if unwanted and not 0 < found.sum() <= len(unwanted):
         raise MienError(
-            f"The list of suspects names {len(unwanted)} pictures of {dataset.name}, such as {min(unwanted)}, which has "
-            f"{found.sum()} of such names",
+            f"The list of suspects names {len(unwanted)} pictures of {dataset.name}, such as {min(unwanted)}; "
+            f"{found.sum()} have such a name",
             "Give the list that a report on this very data has written",
         )
     return Subset(dataset, np.flatnonzero(~found))

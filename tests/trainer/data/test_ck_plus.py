@@ -12,7 +12,8 @@ import pytest
 from mien.errors import MienError
 from tests.trainer.data.layouts import LANDMARKS, write_ck_plus
 from trainer.data.sets.ck_plus import SELECTIONS, open_ck_plus
-from trainer.data.splits import check_disjoint, folds_by_person
+from trainer.data.splits import divide
+from trainer.stages.recipe import Split
 
 SIX = {"anger", "disgust", "fear", "happiness", "sadness", "surprise"}
 
@@ -94,13 +95,12 @@ def test_landmarks_are_optional(folder: Path, tmp_path: Path) -> None:
 
 
 def test_folds_never_share_a_person(folder: Path) -> None:
-    dataset = open_ck_plus(folder, "8-large")
-    tested: list[str | None] = []
-    for train, test in folds_by_person(dataset, 3):
-        check_disjoint(train=train, test=test)
-        assert len(train) + len(test) == len(dataset)
-        tested += {sample.person for sample in test}
-    assert sorted(map(str, tested)) == ["S005", "S010", "S011", "S014", "S022", "S026", "S037"]
+    people = [str(sample.person) for sample in open_ck_plus(folder, "8-large")]
+    folds = divide(open_ck_plus(folder, "8-large"), Split("folds", folds=3, by_person=True), seed=0)
+    tested = [{people[number] for number in fold.test} for fold in folds]
+    assert tested == [{"S005", "S014", "S037"}, {"S010", "S022"}, {"S011", "S026"}]
+    for fold, unseen in zip(folds, tested, strict=True):
+        assert {people[number] for number in fold.train} == set(people) - unseen
 
 
 def emotion(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""One's own pictures in folders or a csv file, and splits by person."""
+"""One's own pictures in folders or a csv file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mien.errors import MienError
 from tests.trainer.data.layouts import LANDMARKS, write_picture
 from trainer.data.pictures import PictureFile
-from trainer.data.sample import Sample, SampleList, Subset
+from trainer.data.sample import Sample
 from trainer.data.sets.folders import open_expression_folders
 from trainer.data.sets.table import open_table
-from trainer.data.splits import check_disjoint, folds_by_person, split_by_person
 
 HEADER = "picture,split,person,expression,category,valence,arousal,x,y,width,height,landmarks,sequence,frame"
 POINTS = ";".join(f"{value:.2f}" for value in LANDMARKS.ravel())
@@ -115,52 +112,3 @@ def test_wrong_folders_are_refused(tmp_path: Path, damage: Callable[[Path], obje
     damage(tmp_path)
     with pytest.raises(MienError, match=problem):
         open_expression_folders(tmp_path)
-
-
-# ---- splits
-
-
-def people(*names: str | None) -> SampleList:
-    return SampleList("mine", [Sample(PictureFile(Path(f"{number}.png")), "all", n) for number, n in enumerate(names)])
-
-
-@given(st.lists(st.sampled_from("abcdefghij"), min_size=1), st.integers(0, 2**32))
-def test_splits_are_disjoint_whole_and_the_same_for_a_seed(names: list[str], seed: int) -> None:
-    dataset = people(*names, *"abcdefghij")
-    parts = split_by_person(dataset, {"train": 0.6, "validation": 0.2, "test": 0.2}, seed)
-    check_disjoint(**parts)
-    pictures = sorted(sample.picture.name for part in parts.values() for sample in part)
-    assert pictures == sorted(sample.picture.name for sample in dataset)
-    assert [len({sample.person for sample in part}) for part in parts.values()] == [6, 2, 2]
-    again = split_by_person(dataset, {"train": 0.6, "validation": 0.2, "test": 0.2}, seed)
-    assert [list(part) for part in again.values()] == [list(part) for part in parts.values()]
-
-
-@given(st.integers(2, 10))
-def test_each_person_is_tested_in_one_fold(folds: int) -> None:
-    dataset = people(*"abcdefghijabc")
-    tested: list[str | None] = []
-    for train, test in folds_by_person(dataset, folds):
-        check_disjoint(train=train, test=test)
-        assert len(train) + len(test) == len(dataset)
-        tested += sorted({str(sample.person) for sample in test})
-    assert sorted(map(str, tested)) == list("abcdefghij")
-
-
-def test_a_person_on_both_sides_is_named() -> None:
-    dataset = people("anna", "berta", "anna")
-    with pytest.raises(MienError, match=r"1 people are in more than one split, first mine anna \(test, train\)"):
-        check_disjoint(train=Subset(dataset, [0, 1]), test=Subset(dataset, [2]))
-
-
-def test_empty_splits_and_samples_without_a_person_are_named() -> None:
-    with pytest.raises(MienError, match="the split test is empty"):
-        check_disjoint(train=people("anna"), test=people())
-    with pytest.raises(MienError, match=r"1\.png: mine does not say who this is"):
-        split_by_person(people("anna", None), {"train": 0.5, "test": 0.5}, 0)
-    with pytest.raises(MienError, match="the split test is empty, there are only 1 people"):
-        split_by_person(people("anna"), {"train": 0.9, "test": 0.1}, 0)
-    with pytest.raises(MienError, match="2 people, which cannot make 3 folds"):
-        folds_by_person(people("anna", "berta"), 3)
-    with pytest.raises(MienError, match=r"sum to 0\.9"):
-        split_by_person(people("anna"), {"train": 0.5, "test": 0.4}, 0)
