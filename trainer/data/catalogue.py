@@ -47,6 +47,7 @@ ENTRIES: dict[str, Entry] = {
     "ms-celeb": Entry(open_ms_celeb),
     "imagenet": Entry(open_imagenet),
     "renders": Entry(open_renders),
+    **{f"renders:{selection}": Entry(partial(open_renders, selection=selection)) for selection in SELECTIONS},
     "folder": Entry(open_expression_folders),
     "csv": Entry(open_table, is_file=True),
 }

@@ -37,7 +37,7 @@ def describe(name: str, path: Path, *, as_json: Json = False) -> None:
 
     Args:
         name: ck+, jaffe, fer2013, fer+, affectnet, sfew, raf-db, amigos, vggface2, ms-celeb, imagenet,
-            renders, folder or csv; some have variants, as ck+:6-small.
+            renders, folder or csv; some have variants, as ck+:6-small or renders:6-small.
         path: its folder, or the csv file.
         as_json: print JSON instead of a table.
     """

@@ -146,7 +146,7 @@ class PixelText:
 
     def _grey(self) -> NDArray[np.uint8]:
         try:
-            values = np.array(_read_part(self.path, self.offset, self.length).split(), np.int64)
+            values = np.array(read_part(self.path, self.offset, self.length).split(), np.int64)
         except ValueError as error:
             raise MienError(f"{self.name}: pixels hold something that is no number", ANOTHER_COPY) from error
         if len(values) != self.side**2 or values.min() < 0 or values.max() > 255:
@@ -171,7 +171,7 @@ class Base64Part:
     def encoded(self) -> tuple[str, bytes]:
         """Suffix and content of the JPEG; raises MienError."""
         try:
-            return ".jpg", base64.b64decode(_read_part(self.path, self.offset, self.length), validate=True)
+            return ".jpg", base64.b64decode(read_part(self.path, self.offset, self.length), validate=True)
         except binascii.Error as error:
             raise MienError(f"{self.name}: the picture is not base64 text ({error})", ANOTHER_COPY) from error
 
@@ -182,6 +182,42 @@ class Base64Part:
     def file_size(self) -> int:
         """Bytes of the file; raises MienError."""
         return _file_size(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A picture file's content within a larger, uncompressed file (a shard).
+
+    Attributes:
+        path: the larger file.
+        key: what the picture is called in it.
+        suffix: of the picture file, as ".png".
+        offset: where it begins, bytes.
+        length: bytes.
+    """
+
+    path: Path
+    key: str
+    suffix: str
+    offset: int
+    length: int
+
+    @property
+    def name(self) -> str:
+        """File and key."""
+        return f"{self.path}, {self.key}"
+
+    def encoded(self) -> tuple[str, bytes]:
+        """Suffix and content; raises MienError."""
+        return self.suffix, read_part(self.path, self.offset, self.length)
+
+    def read(self) -> Image:
+        """The picture, uint8 BGR (height, width, 3); raises MienError."""
+        return _decode(self.name, self.encoded()[1])
+
+    def file_size(self) -> int:
+        """Bytes of the content."""
+        return self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +258,8 @@ def encode_png(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", image)[1])
 
 
-def _read_part(path: Path, offset: int, length: int) -> bytes:
+def read_part(path: Path, offset: int, length: int) -> bytes:
+    """Part of a file; raises MienError, which names it."""
     try:
         with path.open("rb") as file:
             file.seek(offset)

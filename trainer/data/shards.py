@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError, require
 from mien.faces.detector import Box
 from trainer.data.output import sole_writer, whole_file
-from trainer.data.pictures import PictureBytes, check_suffix
+from trainer.data.pictures import FilePart, Picture, PictureBytes, check_suffix, read_part
 from trainer.data.sample import Dataset, Sample, Tell
 
 RECORDS_PER_SHARD = 1000
@@ -177,7 +177,7 @@ class ShardStream:
             skip = 0
             for place in order.tolist():
                 self.position += 1
-                yield _sample(*records[place])
+                yield _from_stream(*records[place])
 
 
 def open_stream(
@@ -213,6 +213,67 @@ def open_stream(
         )
     order = np.random.default_rng((seed, epoch)).permutation(len(shards))[part::parts]
     return ShardStream(folder, [shards[number] for number in order], (seed, epoch, part), position, shards_at_once)
+
+
+class ShardedDataset(Dataset):
+    """The records of a folder of shards by number, in the order of the data set that was packed.
+
+    Only where they are is held in memory, 40 bytes a record; labels and pictures are read when they are asked for.
+    """
+
+    def __init__(self, folder: Path, index: ShardIndex) -> None:
+        self.name = index.dataset
+        self._folder, self._shards = folder, sorted(index.shards, key=lambda shard: shard.file)
+        places = np.concatenate([_places(folder, number, shard) for number, shard in enumerate(self._shards)])
+        self._places = np.sort(places, order="key")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Sample:
+        number, key, suffix, *where = self._places[index].tolist()
+        labels_at, labels_size, picture_at, picture_size = where
+        shard = self._shards[number]
+        path = self._folder / shard.file
+        picture = FilePart(path, f"{key:08d}", f".{suffix.decode()}", picture_at, picture_size)
+        return _sample(picture, shard.split, read_part(path, labels_at, labels_size))
+
+
+def open_shards(folder: Path) -> ShardedDataset:
+    """Open a folder of shards as a data set like any other.
+
+    Raises:
+        MienError: the folder holds no complete shards, or one is damaged.
+    """
+    return ShardedDataset(folder, read_index(folder))
+
+
+_PLACE = np.dtype(
+    [("shard", "i4"), ("key", "i8"), ("suffix", "S4")]
+    + [(f"{part}_{what}", kind) for part in ("labels", "picture") for what, kind in (("at", "i8"), ("size", "i4"))]
+)
+
+
+def _places(folder: Path, number: int, shard: Shard) -> NDArray[Any]:
+    """Where labels and pictures of a shard are, (records,) of `_PLACE`."""
+    path = folder / shard.file
+    labels: dict[str, tuple[int, int]] = {}
+    pictures: dict[str, tuple[int, int]] = {}
+    suffixes: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                key, _, suffix = member.name.partition(".")
+                if suffix == "json":
+                    labels[key] = member.offset_data, member.size
+                else:
+                    pictures[key], suffixes[key] = (member.offset_data, member.size), suffix.encode()
+        if not labels.keys() == pictures.keys() or len(labels) != shard.records:
+            raise ValueError(f"{len(labels.keys() & pictures.keys())} whole records instead of {shard.records}")
+        rows = [(number, int(key), suffixes[key], *labels[key], *pictures[key]) for key in labels]
+    except (OSError, tarfile.TarError, ValueError) as error:
+        raise MienError(f"{path} cannot be read ({error})", f"Remove it. {_AGAIN}") from error
+    return np.array(rows, _PLACE)
 
 
 def _continued(folder: Path, wanted: ShardIndex) -> ShardIndex:
@@ -309,17 +370,23 @@ def _labels(sample: Sample) -> Labels:
 _DECODER = msgspec.json.Decoder(Labels)
 
 
-def _sample(split: str, record: dict[str, Any]) -> Sample:
+def _from_stream(split: str, record: dict[str, Any]) -> Sample:
     name = f"{record['__url__']}, {record['__key__']}"
     suffix = next((key for key in record if key != "json" and not key.startswith("__")), None)
-    try:
-        labels = _DECODER.decode(record["json"])
-    except (KeyError, msgspec.MsgspecError) as error:
-        raise MienError(f"{name}: its labels cannot be read ({error})", f"Remove that file. {_AGAIN}") from error
     if suffix is None:
         raise MienError(f"{name} has no picture", f"Remove that file. {_AGAIN}")
+    return _sample(PictureBytes(name, f".{suffix}", record[suffix]), split, record.get("json", b""))
+
+
+def _sample(picture: Picture, split: str, encoded: bytes) -> Sample:
+    try:
+        labels = _DECODER.decode(encoded)
+    except msgspec.MsgspecError as error:
+        raise MienError(
+            f"{picture.name}: its labels cannot be read ({error})", f"Remove that file. {_AGAIN}"
+        ) from error
     return Sample(
-        PictureBytes(name, f".{suffix}", record[suffix]),
+        picture,
         split,
         person=labels.person,
         expression=labels.expression,

@@ -3,23 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from trainer.data.sample import Dataset, Tell
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.models.cache import cache_folder
+from trainer.data.catalogue import ENTRIES, open_dataset
+from trainer.data.output import sole_writer
+from trainer.data.sample import Dataset, Sample, Subset, Tell
+from trainer.data.sets.renders import open_renders
+from trainer.data.shards import open_shards
+from trainer.data.synthetic.dataset import VERSION, render
+from trainer.data.synthetic.domains import find_domain
 from trainer.stages.recipe import Source
+
+_RENDER_PROCESSES = 2
 
 
 def open_source(name: str, sources: Mapping[str, Source], root: Path | None, side: int, tell: Tell) -> Dataset:
-    """Open a source of a recipe, with those that are joined to it.
+    """Open a source of a recipe, with those that are joined to it; those that are joined to these are not.
 
     Args:
         name: of the source.
         sources: of the recipe, by name.
-        root: folder that holds a folder for each data set; None renders the stand-ins into the cache folder.
+        root: folder that holds a folder for each data set, in its official layout or packed as shards; None renders
+            the stand-ins, as far as they are missing, into the cache folder. Shards of a variant, as ck+:6-small, may
+            be in a folder of that name.
         side: of rendered pictures, pixels.
         tell: told how many pictures are rendered.
 
     Raises:
-        MienError: a folder below the root is missing or not what it should be, or rendering is not possible here.
+        MienError: a folder below the root is missing or not what it should be, no picture has one of the expressions
+            that are used, or rendering is not possible here.
     """
-    raise NotImplementedError
+    source = sources[name]
+    parts = {part: _open(sources[part], root, side, tell) for part in (name, *source.more)}
+    whole = Joined(parts) if source.more else parts[name]
+    return whole if source.classes is None else _only(whole, source.classes)
+
+
+class Joined(Dataset):
+    """Several data sets one after the other; the name of each stands before its people and sequences.
+
+    Args:
+        parts: by name.
+    """
+
+    def __init__(self, parts: Mapping[str, Dataset]) -> None:
+        self.name = " + ".join(part.name for part in parts.values())
+        self.left_out = {
+            f"{part.name}: {reason}": count for part in parts.values() for reason, count in part.left_out.items()
+        }
+        self._parts = list(parts.items())
+        self._ends = np.cumsum([len(part) for part in parts.values()])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        name, part = self._parts[number]
+        sample = part[index - int(self._ends[number]) + len(part)]
+        return replace(sample, person=_prefixed(name, sample.person), sequence=_prefixed(name, sample.sequence))
+
+
+def _prefixed(name: str, what: str | None) -> str | None:
+    return None if what is None else f"{name}/{what}"
+
+
+def _only(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The samples with one of these expressions."""
+    used: NDArray[np.intp] = np.array(
+        [number for number, sample in enumerate(dataset) if sample.expression in classes], np.intp
+    )
+    if not len(used):
+        raise MienError(
+            f"{dataset.name} has no picture of {', '.join(classes)}", "Name expressions (classes) that it has"
+        )
+    subset = Subset(dataset, used)
+    others = len(dataset) - len(used)
+    subset.left_out = dict(dataset.left_out) | ({"expressions that are not used": others} if others else {})
+    return subset
+
+
+def _open(source: Source, root: Path | None, side: int, tell: Tell) -> Dataset:
+    """One source, without what is joined to it."""
+    return _rendered(source, side, tell) if root is None else _real(source.real, root)
+
+
+def _rendered(source: Source, side: int, tell: Tell) -> Dataset:
+    domain, _, selection = source.rendered.partition(":")
+    count = source.count or find_domain(domain).count
+    name = f"{domain}-v{VERSION}-{side}px-seed{source.seed}"
+    folder = cache_folder() / "renders" / name
+    # A lock of our own: of several processes that train together the first renders, and the others wait for it.
+    with sole_writer(cache_folder() / "renders" / f".{name}", wait=True):
+        workers = _RENDER_PROCESSES
+        render(domain, folder, count=count, side=side, seed=source.seed, workers=workers, progress=tell)
+    return open_renders(folder, selection or None, count)
+
+
+def _real(name: str, root: Path) -> Dataset:
+    below, _, variant = name.partition(":")
+    if name not in ENTRIES:
+        raise MienError(f"There is no data set called {name}", f"Known are {', '.join(ENTRIES)}")
+    if (root / name / "index.json").is_file():
+        return open_shards(root / name)
+    folder = root / below
+    if not folder.is_dir():
+        raise MienError(
+            f"{root} has no folder {below}, which must hold the data set {name}",
+            f"Put the data set there in its official layout, or pack it: mien-train data shards {name} … {root / name}",
+        )
+    if (folder / "index.json").is_file():
+        return _packed(name, folder, variant)
+    if not ENTRIES[name].is_file:
+        return open_dataset(name, folder)
+    files = sorted(folder.glob(f"*.{below}"))
+    if len(files) != 1:
+        raise MienError(f"{folder} holds {len(files)} {below} files instead of one", "Leave the one to be read there")
+    return open_dataset(name, files[0])
+
+
+def _packed(name: str, folder: Path, variant: str) -> Dataset:
+    dataset = open_shards(folder)
+    if variant and not dataset.name.endswith(variant):
+        raise MienError(
+            f"{folder} holds shards of {dataset.name}, not of {name}",
+            f"Put the data set itself there, or pack this one into {folder.with_name(name)}",
+        )
+    return dataset

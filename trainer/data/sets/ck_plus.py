@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,8 @@ _IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images
 _EMOTIONS = ("Emotion", "Emotion_labels/Emotion", "Emotion_Labels/Emotion")
 _FRAME = re.compile(r"(S\d+)_(\d+)_(\d+)\.png")
 
+Frame = TypeVar("Frame")
+
 
 class Selection(NamedTuple):
     """Which frames of a labelled sequence are used.
@@ -84,6 +86,27 @@ SELECTIONS = {
     "8-large": Selection(3, True, True, 1308),
     "threshold": Selection(0, True, True, None),
 }
+
+
+def select(frames: Sequence[Frame], label: str, selection: Selection) -> Iterator[tuple[Frame, str]]:
+    """Frames of a sequence that are used, and their labels.
+
+    Args:
+        frames: of the sequence, in order, from neutral to the peak.
+        label: expression of the sequence.
+        selection: which are used.
+    """
+    if selection.last == 0:
+        for number, frame in enumerate(frames, 1):
+            if number <= NEUTRAL_UP_TO * len(frames):
+                yield frame, "neutral"
+            elif number >= EXPRESSION_FROM * len(frames):
+                yield frame, label
+        return
+    if selection.neutral:
+        yield frames[0], "neutral"
+    if label != "contempt" or selection.contempt:
+        yield from ((frame, label) for frame in frames[-selection.last :])
 
 
 class CkPlus(Dataset):
@@ -124,7 +147,7 @@ def open_ck_plus(folder: Path, selection: str = "8-large") -> CkPlus:
         if label is None:
             left_out["sequences without a label"] += 1
             continue
-        used = [_sample(path, label) for path, label in _select(frames, label, chosen)]
+        used = [_sample(path, label) for path, label in select(frames, label, chosen)]
         samples += used
         left_out["frames that the selection does not use"] += len(frames) - len(used)
     classes = set(CANONICAL_LABELS)
@@ -185,18 +208,3 @@ def _frames(sequence: Path) -> list[Path]:
     if not frames:
         raise MienError(f"{sequence} has no frames (.png)", "Unpack the data set again, all of its parts")
     return frames
-
-
-def _select(frames: list[Path], label: str, selection: Selection) -> Iterator[tuple[Path, str]]:
-    """Frames that are used, and their labels."""
-    if selection.last == 0:
-        for number, path in enumerate(frames, 1):
-            if number <= NEUTRAL_UP_TO * len(frames):
-                yield path, "neutral"
-            elif number >= EXPRESSION_FROM * len(frames):
-                yield path, label
-        return
-    if selection.neutral:
-        yield frames[0], "neutral"
-    if label != "contempt" or selection.contempt:
-        yield from ((path, label) for path in frames[-selection.last :])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -9,9 +11,10 @@ import numpy as np
 
 from mien.bundle import CANONICAL_LABELS
 from mien.errors import MienError
-from trainer.data.checks import picture_inside
+from trainer.data.checks import look_up, picture_inside
 from trainer.data.pictures import PictureFile
 from trainer.data.sample import LANDMARKS, SPLITS, Dataset, Sample
+from trainer.data.sets.ck_plus import SELECTIONS, Selection, select
 from trainer.data.synthetic.dataset import Made, read_labels
 from trainer.data.synthetic.labels import Label
 
@@ -21,8 +24,8 @@ _RENDER_AGAIN = "Delete the folder and render again"
 class Renders(Dataset):
     """What has been rendered so far. Labels are exact; landmarks may lie outside the picture."""
 
-    def __init__(self, name: str, folder: Path, labels: list[Label]) -> None:
-        self.name, self._folder, self._labels = name, folder, labels
+    def __init__(self, name: str, folder: Path, labels: list[Label], left_out: Mapping[str, int]) -> None:
+        self.name, self.left_out, self._folder, self._labels = name, left_out, folder, labels
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -47,13 +50,19 @@ class Renders(Dataset):
         )
 
 
-def open_renders(folder: Path) -> Renders:
+def open_renders(folder: Path, selection: str | None = None, count: int = 0) -> Renders:
     """Open a folder of renders, finished or not.
 
+    Args:
+        folder: that was rendered into.
+        selection: which frames of sequences, a name of `trainer.data.sets.ck_plus.SELECTIONS`; None = all pictures.
+        count: the first so many pictures only; 0 = all.
+
     Raises:
-        MienError: the folder holds no finished renders, or a label or dataset.json cannot be read or makes no sense.
+        MienError: the folder holds no finished renders, a label or dataset.json cannot be read or makes no sense, or
+            frames are to be selected where there are no sequences of expressions.
     """
-    labels = read_labels(folder)
+    labels = [label for label in read_labels(folder) if not count or label.index < count]
     if not labels:
         raise MienError(f"{folder} holds no finished renders", "Render into it first: mien-train data render")
     for label in labels:
@@ -63,7 +72,32 @@ def open_renders(folder: Path) -> Renders:
         made = msgspec.json.decode(file.read_bytes(), type=Made)
     except (OSError, msgspec.MsgspecError) as error:
         raise MienError(f"{file} cannot be read ({error})", _RENDER_AGAIN) from error
-    return Renders(f"renders {made.domain}, seed {made.seed}, {made.side} px", folder, labels)
+    name = f"renders {made.domain}, seed {made.seed}, {made.side} px"
+    if selection is None:
+        return Renders(name, folder, labels, {})
+    used = list(_selected(labels, look_up(SELECTIONS, selection, "selection", folder)))
+    if not used:
+        raise MienError(
+            f"{folder} has no sequences from neutral to an expression, of which {selection} could use frames",
+            "Render lab_a, or name no selection",
+        )
+    left_out = {"frames that the selection does not use": len(labels) - len(used)}
+    return Renders(f"{name}, {selection}", folder, used, left_out)
+
+
+def _selected(labels: list[Label], selection: Selection) -> Iterator[Label]:
+    """Frames that are used, with their labels; as in CK+, no sequence stays neutral, and none is cut off."""
+    sequences: dict[str, list[Label]] = defaultdict(list)
+    for label in labels:
+        sequences[label.sequence].append(label)
+    sequences.pop("", None)
+    longest = max(map(len, sequences.values()), default=0)
+    for frames in sequences.values():
+        kinds = {frame.label for frame in frames} - {"neutral"}
+        if len(kinds) == 1 and len(frames) == longest:
+            (kind,) = kinds
+            for frame, expression in select(sorted(frames, key=lambda one: one.frame), kind, selection):
+                yield msgspec.structs.replace(frame, label=expression)
 
 
 def _check(folder: Path, label: Label) -> None:
