@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+EPSILON = 1e-3
+"""Of the batch normalisation in TensorFlow's networks."""
+
 
 class SamePad(nn.Module):
     """Pads as TensorFlow's "same" does: where the missing rows are odd, the last one goes to the end.
@@ -40,21 +43,13 @@ def convolution(
     stride: int = 1,
     groups: int = 1,
     activation: type[nn.Module] | None = nn.ReLU6,
-    epsilon: float = 1e-3,
 ) -> nn.Sequential:
-    """Convolution with "same" padding and no bias, batch normalisation, activation.
-
-    TensorFlow's networks normalise with ε = 0.001.
-    """
+    """Convolution with "same" padding and no bias, batch normalisation, activation."""
+    padding = window // 2 if stride == 1 else 0
     layers: Sequence[nn.Module] = [
         *([SamePad(window, stride)] if stride > 1 and window > 1 else []),
-        nn.Conv2d(
-            *(inputs, outputs, window, stride),
-            padding=window // 2 if stride == 1 else 0,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(outputs, eps=epsilon),
+        nn.Conv2d(inputs, outputs, window, stride, padding, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=EPSILON),
         *([activation()] if activation is not None else []),
     ]
     return nn.Sequential(*layers)

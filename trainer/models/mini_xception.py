@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.models.layers import SamePad, convolution, start_from_gaussian
+from trainer.models.layers import EPSILON, SamePad, convolution, start_from_gaussian
 
 
 class _Block(nn.Module):
@@ -50,7 +50,7 @@ def mini_xception() -> list[nn.Module]:
 
 
 def _plain(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, bias=False), nn.BatchNorm2d(outputs, eps=1e-3), nn.ReLU()]
+    return [nn.Conv2d(inputs, outputs, 3, bias=False), nn.BatchNorm2d(outputs, eps=EPSILON), nn.ReLU()]
 
 
 def _separable(inputs: int, outputs: int) -> nn.Sequential:

@@ -71,18 +71,18 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors
     if network.outputs.labels == outputs_of_tensors.labels:
         same.add("classes")
     state = network.state_dict()
-    for name, own in state.items():
-        _, part, output, *_ = name.split(".")
-        if part == "output" and output not in same:
-            continue
-        if name not in tensors or tensors[name].shape != own.shape:
+    names = [name for name in state if not name.startswith("parts.output.") or name.split(".")[2] in same]
+    for name in names:
+        if name not in tensors or tensors[name].shape != state[name].shape:
             found = tuple(tensors[name].shape) if name in tensors else "missing"
+            own = tuple(state[name].shape)
             raise MienError(
-                f"The weights are not those of {network.architecture.name}: {name} is {found}, not {tuple(own.shape)}",
+                f"The weights are not those of {network.architecture.name}: {name} is {found}, not {own}",
                 "Start from a checkpoint of the same architecture",
             )
-        with torch.no_grad():
-            own.copy_(tensors[name])
+    with torch.no_grad():
+        for name in names:
+            state[name].copy_(tensors[name])
 
 
 def _trained_parts(network: Network, policy: Policy) -> int:

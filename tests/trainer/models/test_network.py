@@ -1,0 +1,125 @@
+"""Heads, forward passes, and what training changes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from mien.errors import MienError
+from trainer.models import ARCHITECTURES, Network, Outputs, build_network
+
+SMALL = "mobilenet_v1_48_w025"
+CLASSES = Outputs(labels=("anger", "happiness", "neutral"))
+JOINT = Outputs(labels=CLASSES.labels, affect=("valence", "arousal"))
+
+
+def pictures(network: Network, count: int = 4) -> Tensor:
+    spec = network.input
+    return torch.randn(count, spec.depth, spec.height, spec.width, generator=torch.Generator().manual_seed(1))
+
+
+def loss(network: Network, images: Tensor) -> Tensor:
+    """Something that every output takes part in."""
+    output = network(images)
+    told = [value for value in (output.classes, output.valence, output.arousal) if value is not None]
+    return torch.stack([(value - 1).square().mean() for value in told]).mean()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        (CLASSES, {"classes"}),
+        (Outputs(affect=("valence",)), {"valence"}),
+        (Outputs(affect=("arousal",)), {"arousal"}),
+        (JOINT, {"classes", "valence", "arousal"}),
+    ],
+)
+def test_a_network_tells_what_it_was_built_for(outputs: Outputs, told: set[str]) -> None:
+    network = build_network(SMALL, outputs, seed=0).eval()
+    output = network(pictures(network))
+    assert {name for name in ("classes", "valence", "arousal") if getattr(output, name) is not None} == told
+    for name in told:
+        layer = network.parts["output"][name]
+        expected = output.features @ layer.weight.T + layer.bias
+        torch.testing.assert_close(getattr(output, name), expected if name == "classes" else expected[:, 0])
+
+
+def test_hidden_layers_stand_between_embedding_and_features() -> None:
+    network = build_network("alexnet", JOINT, seed=0, image_side=64).eval()
+    output = network(pictures(network, 2))
+    dense = [network.parts["dense1"], network.parts["dense2"]]
+    features = torch.relu(dense[1](torch.relu(dense[0](output.embedding))))
+    torch.testing.assert_close(output.features, features)
+    assert (output.embedding.shape, output.features.shape) == ((2, 9216), (2, 4096))
+
+
+def test_dropout_takes_its_share_while_training_only_and_spares_the_features() -> None:
+    network = build_network(SMALL, CLASSES, seed=0, dropout=0.5)
+    assert build_network(SMALL, CLASSES, seed=0).dropout == 0.5  # paper 003
+    seen: list[Tensor] = []
+    network.parts["output"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    features = network.train()(pictures(network, 64)).features
+    assert (seen[0] == 0).float().mean().item() == pytest.approx(
+        0.5 + 0.5 * (features == 0).float().mean().item(), abs=0.02
+    )
+    kept = seen[0] != 0
+    torch.testing.assert_close(seen[0][kept], 2 * features[kept])
+    network.eval()(pictures(network))
+    assert torch.equal(network.eval()(pictures(network)).features, seen[1])
+
+
+def test_the_same_seed_gives_the_same_weights_and_others_are_left_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, again, other = (build_network(SMALL, CLASSES, seed=seed).state_dict() for seed in (3, 3, 4))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["parts.conv1.1.weight"], other["parts.conv1.1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [(SMALL, None), ("mini_xception", None), ("mobilenet_v2", 64), ("efficientnet_lite0", 64), ("resnet50", 64)],
+)
+def test_every_parameter_learns_and_the_loss_falls(name: str, side: int | None) -> None:
+    network = build_network(name, JOINT, seed=0, dropout=0, image_side=side).train()
+    images = pictures(network)
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-5)
+    losses = []
+    for _ in range(2):
+        optimiser.zero_grad()
+        value = loss(network, images)
+        value.backward()
+        assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+        optimiser.step()
+        losses.append(value.item())
+    assert losses[1] < losses[0]
+
+
+def test_mobilenet_v1_starts_from_its_authors_gaussian() -> None:
+    weights = build_network("mobilenet_v1_224", CLASSES, seed=0).state_dict()["parts.conv6.0.3.0.weight"]
+    assert weights.std().item() == pytest.approx(0.09 * 0.8796, rel=0.01)  # cut off at two deviations
+    assert weights.abs().max().item() <= 0.18
+
+
+@pytest.mark.parametrize(
+    ("outputs", "problem"),
+    [
+        (Outputs(), "cannot tell nothing"),
+        (Outputs(labels=("anger",)), r"cannot tell \['anger'\]"),
+        (Outputs(labels=("anger", "anger")), "occurs twice"),
+        (Outputs(affect=("valence", "valence")), "occurs twice"),
+    ],
+)
+def test_impossible_outputs_are_refused(outputs: Outputs, problem: str) -> None:
+    with pytest.raises(MienError, match=problem):
+        build_network(SMALL, outputs, seed=0)
+
+
+def test_every_architecture_names_its_parts_from_input_to_output() -> None:
+    for architecture in ARCHITECTURES.values():
+        assert architecture.parts[0] == "conv1"
+        assert architecture.parts[-1] == "output"
+    assert ARCHITECTURES["alexnet"].parts[-3:] == ("dense1", "dense2", "output")

@@ -1,0 +1,146 @@
+"""Freezing, replacing and carrying over."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mien.errors import MienError
+from trainer.models import Network, Outputs, build_network
+from trainer.models.transfer import replace_parts, transfer, unfreeze
+
+SMALL = "mobilenet_v1_48_w025"
+CLASSES = Outputs(labels=("anger", "happiness", "neutral"))
+ALL_PARTS = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "output"]
+
+
+def copy_of(network: Network) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def changed_parts(network: Network, before: dict[str, torch.Tensor]) -> list[str]:
+    after = network.state_dict()
+    changed = {name.split(".")[1] for name in after if not torch.equal(after[name], before[name])}
+    return [name for name in network.parts if name in changed]
+
+
+def train_a_step(network: Network) -> None:
+    """One update of everything that is trained, running means of batch normalisation included."""
+    network.train()
+    optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    spec = network.input
+    network(torch.randn(8, spec.depth, spec.height, spec.width)).classes.square().sum().backward()
+    optimiser.step()
+
+
+@pytest.mark.parametrize(
+    ("policy", "trained"),
+    [("output", 1), ("head", 1), (1, 2), (2, 3), (6, 7), ("all", 7)],
+)
+def test_training_changes_what_is_not_frozen_and_nothing_else(policy: str | int, trained: int) -> None:
+    network = build_network(SMALL, CLASSES, seed=0)
+    unfreeze(network, policy)
+    before = copy_of(network)
+    train_a_step(network)
+    assert changed_parts(network, before) == ALL_PARTS[-trained:]
+
+
+def test_the_head_is_all_dense_parts() -> None:
+    with torch.device("meta"):
+        network = build_network("vgg19", CLASSES, seed=0)
+    unfreeze(network, "head")
+    trained = {name.split(".")[1] for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trained == {"dense1", "dense2", "output"}
+
+
+def test_the_share_that_is_trained_grows_with_the_depth() -> None:
+    network = build_network(SMALL, CLASSES, seed=0)
+    output = sum(parameter.numel() for parameter in network.parts["output"].parameters())
+    total = sum(parameter.numel() for parameter in network.parameters())
+    shares = [unfreeze(network, policy) for policy in ("output", 1, 2, 3, 4, 5, "all")]
+    assert shares[0] == output / total
+    assert shares == sorted(set(shares))
+    assert shares[-1] == 1
+
+
+def test_what_was_frozen_can_be_trained_again() -> None:
+    network = build_network(SMALL, CLASSES, seed=0)
+    unfreeze(network, "output")
+    unfreeze(network, "all")
+    before = copy_of(network)
+    train_a_step(network)
+    assert changed_parts(network, before) == ALL_PARTS
+
+
+@pytest.mark.parametrize("policy", [0, -1, 7])
+def test_more_parts_than_there_are_cannot_be_unfrozen(policy: int) -> None:
+    network = build_network(SMALL, CLASSES, seed=0)
+    with pytest.raises(MienError, match=f"unfreeze {policy}: {SMALL} has 6 parts before its output"):
+        unfreeze(network, policy)
+
+
+def test_replaced_parts_start_anew_and_the_others_stay() -> None:
+    network = build_network(SMALL, CLASSES, seed=0)
+    train_a_step(network)
+    before = copy_of(network)
+    replace_parts(network, ["conv1", "output"], seed=7)
+    assert changed_parts(network, before) == ["conv1", "output"]
+    fresh = build_network(SMALL, CLASSES, seed=7).state_dict()
+    after = network.state_dict()
+    assert all(torch.equal(after[name], fresh[name]) for name in after if name.split(".")[1] in ("conv1", "output"))
+
+
+def test_an_unknown_part_is_named_with_those_that_there_are() -> None:
+    network = build_network(SMALL, CLASSES, seed=0)
+    with pytest.raises(MienError, match=f"{SMALL} has no part 'conv9'") as caught:
+        replace_parts(network, ["conv9"], seed=0)
+    assert "conv6, output" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("outputs", "copied"),
+    [
+        (CLASSES, {"classes"}),
+        (Outputs(labels=("happiness", "anger", "neutral")), set()),
+        (Outputs(labels=(*CLASSES.labels, "fear")), set()),
+        (Outputs(labels=CLASSES.labels, affect=("arousal",)), {"classes", "arousal"}),
+        (Outputs(affect=("valence", "arousal")), {"arousal"}),
+    ],
+)
+def test_everything_is_carried_over_but_outputs_that_differ(outputs: Outputs, copied: set[str]) -> None:
+    theirs = Outputs(labels=CLASSES.labels, affect=("arousal",))
+    source = build_network(SMALL, theirs, seed=1)
+    train_a_step(source)
+    network = build_network(SMALL, outputs, seed=2)
+    before = copy_of(network)
+    transfer(network, source.state_dict(), theirs)
+    after, source_state = network.state_dict(), source.state_dict()
+    for name, tensor in after.items():
+        _, part, output, *_ = name.split(".")
+        same = part != "output" or output in copied
+        assert torch.equal(tensor, source_state[name] if same else before[name]), name
+
+
+def test_weights_of_another_architecture_are_refused_and_nothing_is_changed() -> None:
+    source = build_network("mobilenet_v1_48_w050", CLASSES, seed=0)
+    network = build_network(SMALL, CLASSES, seed=0)
+    before = copy_of(network)
+    with pytest.raises(
+        MienError, match=rf"not those of {SMALL}: parts\.conv1.* is \(16, 3, 3, 3\), not \(8, 3, 3, 3\)"
+    ):
+        transfer(network, source.state_dict(), CLASSES)
+    tensors = source.state_dict()
+    del tensors["parts.conv1.1.weight"]
+    with pytest.raises(MienError, match=r"parts\.conv1\.1\.weight is missing"):
+        transfer(network, tensors, CLASSES)
+    assert changed_parts(network, before) == []
+
+
+def test_a_failure_at_the_end_leaves_the_beginning_too() -> None:
+    network = build_network(SMALL, CLASSES, seed=0)
+    tensors = build_network(SMALL, CLASSES, seed=1).state_dict()
+    del tensors["parts.output.classes.bias"]
+    before = copy_of(network)
+    with pytest.raises(MienError, match=r"parts\.output\.classes\.bias is missing"):
+        transfer(network, tensors, CLASSES)
+    assert changed_parts(network, before) == []

@@ -1,0 +1,139 @@
+"""Weights that others have trained compute what they computed there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision.models
+
+from mien.errors import MienError
+from mien.models.build_default_bundle import LABELS
+from mien.models.fetch import fetch
+from mien.models.mini_xception import convert_mini_xception
+from mien.runtime.backend import BackendOptions, load_network
+from trainer.models import Network, Outputs, build_network
+from trainer.models.weights import load_start_weights
+
+TWO = Outputs(labels=("a", "b"))
+KERAS = json.loads((Path(__file__).parents[2] / "data" / "keras_logits.json").read_text())["patterns"]
+LITE0 = (0.0, 0.00381353, 0.0, 0.0, 0.02851619, 0.0, 0.0, 0.09008601)
+"""Every 160th value of the embedding of `waves()`, and below the sum, from efficientnet-lite-pytorch 0.1.0."""
+LITE0_SUM = 190.054291
+
+
+def waves(side: int = 224) -> torch.Tensor:
+    """A picture (1, 3, side, side) that any program can make."""
+    step = torch.arange(float(side))
+    return torch.stack([torch.sin(step[:, None] * a / 20) * torch.cos(step * a / 30) for a in (1, 2, 3)])[None]
+
+
+def with_weights(name: str, start: str, outputs: Outputs = TWO) -> tuple[Network, str]:
+    network = build_network(name, outputs, seed=0)
+    lineage = load_start_weights(network, start)
+    return network.eval(), lineage
+
+
+@pytest.fixture
+def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of torchvision's, and no network."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@torch.no_grad()
+def test_mini_xception_answers_as_keras_does_and_as_the_robots_graph() -> None:
+    network, lineage = with_weights("mini_xception", "package", Outputs(labels=LABELS))
+    assert lineage == "FER2013"
+    row, column = np.mgrid[:64, :64]
+    grey = np.array([(a * column + b * row + c * column * row) % 256 for a, b, c in (e["abc"] for e in KERAS)])
+    images = ((grey.astype(np.float32) - 127.5) * (2 / 255))[:, None].astype(np.float32)
+    output = network(torch.from_numpy(images))
+    np.testing.assert_allclose(output.classes, [e["logits"] for e in KERAS], rtol=0, atol=1e-4)
+    graph = load_network(convert_mini_xception(fetch("mini_xception")).backbone, "backbone", BackendOptions())
+    np.testing.assert_allclose(output.embedding, graph.run(images)["embedding"], rtol=0, atol=1e-5)
+
+
+def test_mini_xception_keeps_a_new_output_layer_for_other_classes() -> None:
+    new = build_network("mini_xception", Outputs(labels=LABELS[:3]), seed=0)
+    network, _ = with_weights("mini_xception", "package", Outputs(labels=LABELS[:3]))
+    assert torch.equal(network.parts["output"]["classes"].weight, new.parts["output"]["classes"].weight)
+
+
+@torch.no_grad()
+def test_efficientnet_lite0_answers_as_the_network_that_its_weights_are_for() -> None:
+    network, lineage = with_weights("efficientnet_lite0", "package")
+    assert lineage == "IN"
+    embedding = network(waves()).embedding[0]
+    np.testing.assert_allclose(embedding[::160], LITE0, atol=1e-5)
+    assert embedding.sum().item() == pytest.approx(LITE0_SUM, rel=1e-5)
+
+
+@torch.no_grad()
+def test_mobilenet_v2_answers_as_torchvisions_does(torch_home: Path) -> None:
+    file = fetch("mobilenet_v2_imagenet")
+    theirs = torchvision.models.mobilenet_v2()
+    theirs.load_state_dict(torch.load(file, weights_only=True))
+    expected = theirs.eval().features(waves()).mean((2, 3))
+    shutil.copy(file, torch_home / "mobilenet_v2-b0353104.pth")
+    for start in ("package", "torchvision"):
+        network, lineage = with_weights("mobilenet_v2", start)
+        assert lineage == "IN"
+        torch.testing.assert_close(network(waves()).embedding, expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "file", "last"),
+    [("alexnet", "alexnet-owt-7be5be79.pth", "classifier.6"), ("resnet50", "resnet50-0676ba61.pth", "fc")],
+)
+def test_torchvisions_file_reaches_every_layer_before_the_last(
+    name: str, file: str, last: str, torch_home: Path
+) -> None:
+    theirs = torchvision.models.get_model(name).eval()
+    for tensor in theirs.state_dict().values():
+        if tensor.dim() == 1:
+            tensor.uniform_(0.5, 1.5)  # so that no two tensors of a normalisation are alike
+    torch.save(dict(reversed(theirs.state_dict().items())), torch_home / file)
+    network, lineage = with_weights(name, "torchvision")
+    assert lineage == "IN"
+    seen: list[torch.Tensor] = []
+    theirs.get_submodule(last).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    theirs(waves())
+    torch.testing.assert_close(network(waves()).features, seen[0])
+
+
+def test_a_closed_network_is_named_with_the_file_to_copy(torch_home: Path) -> None:
+    with pytest.raises(MienError, match="torchvision's weights of mobilenet_v2 cannot be fetched") as caught:
+        with_weights("mobilenet_v2", "torchvision")
+    assert "mobilenet_v2-b0353104.pth" in caught.value.remedy
+    assert str(torch_home) in caught.value.remedy
+
+
+def test_a_damaged_file_is_named(torch_home: Path) -> None:
+    whole = fetch("mobilenet_v2_imagenet").read_bytes()
+    (torch_home / "mobilenet_v2-b0353104.pth").write_bytes(whole[:-1000])
+    with pytest.raises(MienError, match=r"mobilenet_v2-b0353104\.pth is damaged"):
+        with_weights("mobilenet_v2", "torchvision")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "instead"),
+    [
+        ("mobilenet_v1_48_w025", "package", "efficientnet_lite0"),
+        ("mobilenet_v1_48_w025", "torchvision", "resnet50"),
+        ("mini_xception", "torchvision", "resnet50"),
+    ],
+)
+def test_networks_without_weights_are_named(name: str, start: str, instead: str) -> None:
+    with pytest.raises(MienError, match=f"no weights for {name} from") as caught:
+        with_weights(name, start)
+    assert instead in caught.value.remedy
