@@ -7,9 +7,10 @@ does, and an interrupted run goes on as if it had not been.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class Examples:
         valence: float32 (N,), NaN where unknown.
         arousal: float32 (N,), NaN where unknown.
         people: (N,) names, empty where unknown.
-        left_out: how many samples of the data set cannot be used, by reason.
+        unusable: numbers of the samples that cannot be used, by reason.
     """
 
     crops: Crops
@@ -54,10 +55,21 @@ class Examples:
     valence: NDArray[np.float32]
     arousal: NDArray[np.float32]
     people: NDArray[np.str_]
-    left_out: dict[str, int] = field(default_factory=dict)
+    unusable: dict[str, NDArray[np.intp]]
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many samples cannot be used, by reason."""
+        return {reason: len(numbers) for reason, numbers in self.unusable.items() if len(numbers)}
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Pictures of each class."""
+        counts = np.bincount(self.classes[self.classes != UNKNOWN], minlength=len(self.labels))
+        return dict(zip(self.labels, counts.tolist(), strict=True))
 
     @property
     def names(self) -> list[str]:
@@ -66,7 +78,8 @@ class Examples:
 
     def subset(self, numbers: NDArray[np.intp]) -> Examples:
         """Those of some samples, given by their numbers in the data set; unusable ones are not among them."""
-        return self._take(np.flatnonzero(np.isin(self.numbers, numbers)))
+        unusable = {reason: np.intersect1d(some, numbers) for reason, some in self.unusable.items()}
+        return replace(self.take(np.flatnonzero(np.isin(self.numbers, numbers))), unusable=unusable)
 
     def drawn_evenly(self, count: int, seed: int) -> Examples:
         """At most so many, as evenly from the classes as they have pictures (0 = all)."""
@@ -77,9 +90,10 @@ class Examples:
         # The first of each class, then the second of each, and so on, until there are enough.
         turns = np.concatenate([np.arange(len(part)) for part in places])
         chosen = np.concatenate(places)[np.argsort(turns, kind="stable")[:count]]
-        return self._take(np.sort(chosen))
+        return self.take(np.sort(chosen))
 
-    def _take(self, places: NDArray[np.intp]) -> Examples:
+    def take(self, places: NDArray[np.intp]) -> Examples:
+        """Those at some places of the arrays, in that order."""
         return replace(
             self,
             numbers=self.numbers[places],
@@ -142,7 +156,7 @@ def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[
     Raises:
         MienError: nothing is left.
     """
-    left_out = dict(crops.left_out)
+    unusable: defaultdict[str, list[int]] = defaultdict(list)
     place = {label: number for number, label in enumerate(labels)}
     numbers, classes, valence, arousal, people = [], [], [], [], []
     for number in crops.kept.tolist():
@@ -150,7 +164,7 @@ def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[
         label = _label(sample, target)
         reason = _why_unusable(sample, target, label, place)
         if reason is not None:
-            left_out[reason] = left_out.get(reason, 0) + 1
+            unusable[reason].append(number)
             continue
         numbers.append(number)
         classes.append(place.get(label or "", UNKNOWN))
@@ -158,7 +172,8 @@ def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[
         arousal.append(np.nan if sample.arousal is None else sample.arousal)
         people.append(sample.person or "")
     if not numbers:
-        reasons = ", ".join(f"{count} × {reason}" for reason, count in left_out.items())
+        counts = {**crops.left_out, **{reason: len(some) for reason, some in unusable.items()}}
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.items())
         raise MienError(
             f"{dataset.name} has no picture from which to learn or test {target} ({reasons})",
             "Name another source or target in the recipe",
@@ -172,7 +187,7 @@ def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[
         np.array(valence, np.float32),
         np.array(arousal, np.float32),
         np.array(people, np.str_),
-        left_out,
+        {**crops.unusable, **{reason: np.array(some, np.intp) for reason, some in unusable.items()}},
     )
 
 
@@ -242,6 +257,11 @@ class Batches:
     def __len__(self) -> int:
         return self._batches
 
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Pictures of each class in one epoch, repeated ones counted."""
+        return self._examples.take(self._places).class_counts
+
     def epoch(self, number: int, first_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from one of them on.
 
@@ -306,8 +326,7 @@ def _check_classes(examples: Examples, balance: Balance) -> None:
         raise MienError(
             f"{examples.source}: balance {balance.kind!r} needs classes, and none are learned", "Set balance: none"
         )
-    counts = _counts(examples)
-    empty = [label for label, count in zip(examples.labels, counts, strict=True) if count == 0]
+    empty = [label for label, count in examples.class_counts.items() if count == 0]
     if empty:
         raise MienError(
             f"{examples.source}: the training part has no picture of {', '.join(empty[:5])}",
@@ -315,13 +334,8 @@ def _check_classes(examples: Examples, balance: Balance) -> None:
         )
 
 
-def _counts(examples: Examples) -> NDArray[np.intp]:
-    """Pictures of each class."""
-    return np.bincount(examples.classes[examples.classes != UNKNOWN], minlength=len(examples.labels))
-
-
 def _inverse_frequencies(examples: Examples) -> Tensor:
-    counts = _counts(examples)
+    counts = np.array(list(examples.class_counts.values()))
     return torch.from_numpy((counts.sum() / (len(counts) * counts)).astype(np.float32))
 
 

@@ -73,10 +73,14 @@ class Crops:
         return np.flatnonzero(self.states == _FACE)
 
     @property
+    def unusable(self) -> dict[str, NDArray[np.intp]]:
+        """Numbers of the samples that have none, by reason."""
+        return {missing.reason: np.flatnonzero(self.states == state) for state, missing in REASONS.items()}
+
+    @property
     def left_out(self) -> dict[str, int]:
         """How many samples have none, by reason."""
-        counts = {missing.reason: int((self.states == state).sum()) for state, missing in REASONS.items()}
-        return {reason: count for reason, count in counts.items() if count}
+        return {reason: len(numbers) for reason, numbers in self.unusable.items() if len(numbers)}
 
     def pixels(self, numbers: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Crops of samples.
