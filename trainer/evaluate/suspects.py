@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError, require
 from trainer.data.output import whole_file
-from trainer.data.sample import Dataset, Subset
+from trainer.data.sample import Dataset
 from trainer.evaluate.predictions import Predictions, Training, figures
 
 
@@ -155,18 +155,20 @@ def read_suspects(path: Path) -> SuspectList:
     return found
 
 
-def drop(dataset: Dataset, suspects: SuspectList) -> Subset:
-    """The data set without its suspects; all of it where the list does not name it.
+def suspected(dataset: Dataset, suspects: SuspectList) -> NDArray[np.intp]:
+    """Numbers of a data set's suspects, ascending; none where the list does not name the data set.
 
     Raises:
         MienError: the list names pictures of this data set but it has none of them, or several of one name.
     """
     unwanted = set(suspects.names.get(dataset.name, ()))
-    found = np.array([short_name(sample.picture.name) in unwanted for sample in dataset], np.bool_)
-    if unwanted and not 0 < found.sum() <= len(unwanted):
+    if not unwanted:
+        return np.array([], np.intp)
+    found = np.flatnonzero([short_name(sample.picture.name) in unwanted for sample in dataset])
+    if not 0 < len(found) <= len(unwanted):
         raise MienError(
             f"The list of suspects names {len(unwanted)} pictures of {dataset.name}, such as {min(unwanted)}; "
-            f"{found.sum()} have such a name",
+            f"{len(found)} have such a name",
             "Give the list that a report on this very data has written",
         )
-    return Subset(dataset, np.flatnonzero(~found))
+    return found
