@@ -1,0 +1,277 @@
+"""Losses against values by hand, an independent library, plain loops, finite differences and several processes."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from torch import Tensor
+from torchmetrics.functional.regression import concordance_corrcoef
+
+from trainer.data.batches import Batch
+from trainer.losses import Criterion, concordance_loss, squared_error
+from trainer.models import NetworkOutput, Outputs
+from trainer.stages.recipe import CenterLoss, Stage
+
+CLASSES = Outputs(labels=("neutral", "happiness", "anger"))
+BOTH = Outputs(labels=CLASSES.labels, affect=("valence", "arousal"))
+NAN = math.nan
+VALUES = arrays.arrays(np.float64, st.integers(2, 20), elements=st.floats(-1, 1, width=32))
+
+
+def make_stage(**keys: Any) -> Stage:
+    return Stage(data="wild", **keys)
+
+
+def make_output(classes: Tensor | None = None, features: Tensor | None = None, **values: Tensor) -> NetworkOutput:
+    features = torch.zeros(1, 2) if features is None else features
+    return NetworkOutput(features, features, classes, values.get("valence"), values.get("arousal"))
+
+
+def make_batch(classes: Sequence[int] | Tensor, valence: Sequence[float] = (), arousal: Sequence[float] = ()) -> Batch:
+    whole = torch.as_tensor(classes, dtype=torch.int64)
+    return Batch(torch.zeros(0), whole, torch.tensor([*valence]), torch.tensor([*arousal]), torch.zeros(0))
+
+
+def random_tensor(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_cross_entropy_is_the_mean_over_the_pictures_with_a_label() -> None:
+    logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, math.log(2), 0.0], [9.0, -9.0, 4.0]])
+    loss = Criterion(make_stage(), CLASSES, 2)(make_output(logits), make_batch([0, 1, -1]))
+    assert loss.item() == pytest.approx((math.log(3) + math.log(2)) / 2)
+    assert loss.item() == pytest.approx(torch.nn.CrossEntropyLoss(ignore_index=-1)(logits, torch.tensor([0, 1, -1])))
+
+
+def test_class_weights_multiply_each_picture_and_are_not_divided_out() -> None:
+    logits = random_tensor(4, 3)
+    classes = torch.tensor([0, 0, 2, 1])
+    weights = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64)
+    loss = Criterion(make_stage(), CLASSES, 2, weights)(make_output(logits), make_batch(classes))
+    each = [weights[c] * -torch.log_softmax(row, 0)[c] for row, c in zip(logits, classes, strict=True)]
+    assert loss.item() == pytest.approx(sum(each).item() / 4)
+
+
+def test_a_weight_of_two_is_as_if_the_picture_were_there_twice() -> None:
+    logits, classes = random_tensor(3, 3), torch.tensor([0, 1, 2])
+    weights = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
+    weighted = Criterion(make_stage(), CLASSES, 2, weights)(make_output(logits), make_batch(classes))
+    order = [0, 1, 1, 2]
+    repeated = Criterion(make_stage(), CLASSES, 2)(make_output(logits[order]), make_batch(classes[order]))
+    assert weighted.item() * 3 == pytest.approx(repeated.item() * 4)
+
+
+def test_classes_valence_and_arousal_have_equal_weights_and_their_own_gaps() -> None:
+    logits = torch.zeros(3, 3)
+    output = make_output(logits, valence=torch.tensor([0.5, 0.0, 1.0]), arousal=torch.tensor([1.0, 1.0, 1.0]))
+    batch = make_batch([0, -1, -1], [0.0, NAN, 0.0], [NAN, NAN, 0.5])
+    loss = Criterion(make_stage(target="affect", loss="mse"), BOTH, 2)(output, batch)
+    assert loss.item() == pytest.approx(math.log(3) + (0.25 + 1) / 2 + 0.25)
+
+
+@pytest.mark.parametrize("loss", ["mse", "ccc"])
+def test_a_batch_without_any_label_says_nothing(loss: Any) -> None:
+    values = torch.ones(2, requires_grad=True)
+    logits = torch.ones(2, 3, requires_grad=True)
+    criterion = Criterion(make_stage(target="affect", loss=loss, center=CenterLoss()), BOTH, 2)
+    output = make_output(logits, torch.ones(2, 2), valence=values, arousal=values)
+    batch = make_batch([-1, -1], [NAN, NAN], [NAN, NAN])
+    criterion(output, batch).backward()
+    criterion.update(output, batch)
+    assert not values.grad.any()
+    assert not logits.grad.any()
+    assert not criterion.centers.any()
+
+
+def test_squared_error_by_hand() -> None:
+    assert squared_error(torch.tensor([1.0, 2.0, 7.0]), torch.tensor([0.0, 4.0, NAN])).item() == pytest.approx(2.5)
+
+
+def test_concordance_by_hand() -> None:
+    # Variances and covariance 2/3, means one apart: 1 - 2 (2/3) / (2/3 + 2/3 + 1).
+    loss = concordance_loss(torch.tensor([2.0, 3.0, 4.0, 9.0]), torch.tensor([1.0, 2.0, 3.0, NAN]))
+    assert loss.item() == pytest.approx(3 / 7)
+
+
+@given(VALUES, st.integers(0, 1000))
+@settings(deadline=None)
+def test_concordance_as_an_independent_library_has_it(truth: np.ndarray[Any, Any], seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=len(truth))
+    truth[0], truth[-1] = -0.5, 0.7  # the library gives NaN where nothing varies
+    # It divides the moments by n - 1, which makes no difference when each pair is there ten thousand times.
+    many = [torch.from_numpy(part).repeat(10_000) for part in (values, truth)]
+    ours = concordance_loss(torch.from_numpy(values), torch.from_numpy(truth))
+    assert ours.item() == pytest.approx(1 - concordance_corrcoef(*many).item(), abs=1e-4)
+
+
+@given(VALUES, st.floats(-3, 3), st.floats(-1, 1))
+@settings(deadline=None)
+def test_concordance_is_best_for_equal_values_and_never_leaves_its_range(
+    values: np.ndarray[Any, Any], factor: float, shift: float
+) -> None:
+    truth = torch.from_numpy(values)
+    loss = concordance_loss(factor * truth + shift, truth).item()
+    assert -1e-9 <= loss <= 2 + 1e-9
+    if values.std() > 1e-3:
+        assert concordance_loss(truth, truth).item() == pytest.approx(0, abs=1e-9)
+        assert concordance_loss(-truth + 2 * truth.mean(), truth).item() == pytest.approx(2, abs=1e-9)
+
+
+def test_concordance_of_what_does_not_vary_is_finite() -> None:
+    values = torch.full((4,), 0.3, requires_grad=True)
+    loss = concordance_loss(values, torch.full((4,), 0.3))
+    loss.backward()
+    assert loss.item() == 1
+    assert values.grad is not None
+    assert values.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("squared", "distance"), [(True, 25.0), (False, 5.0)])
+def test_center_loss_by_hand(squared: bool, distance: float) -> None:
+    criterion = Criterion(make_stage(center=CenterLoss(0.1, 0.5, squared)), CLASSES, 2)
+    output = make_output(torch.zeros(2, 3), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    batch = make_batch([1, 2])
+    assert criterion(output, batch).item() == pytest.approx(math.log(3) + 0.1 / 2 * distance / 2)
+    criterion.update(output, batch)
+    # Half of the difference, of which the 1 in the denominator takes half again.
+    assert criterion.centers.tolist() == [[0, 0], [0.75, 1.0], [0, 0]]
+
+
+@pytest.mark.parametrize("squared", [True, False])
+def test_center_loss_as_plain_loops_have_it_after_several_updates(squared: bool) -> None:
+    """Paper 003, eq. 1 to 3, with Wen and others' eq. 4; classes are absent, repeated and unknown."""
+    weight, rate, centers = 0.3, 0.7, np.zeros((3, 4))
+    criterion = Criterion(make_stage(center=CenterLoss(weight, rate, squared)), CLASSES, 4).double()
+    for step, labels in enumerate([[0, 0, 1], [2, -1, 2], [1, 0, 1], [0, 0, 0], [1, 2, 0]]):
+        logits, features = random_tensor(3, 3, seed=step), random_tensor(3, 4, seed=100 + step)
+        output, batch = make_output(logits, features), make_batch(labels)
+        known = [number for number, label in enumerate(labels) if label >= 0]
+        total = 0.0
+        for number in known:
+            difference = features[number].numpy() - centers[labels[number]]
+            square = float(sum(x * x for x in difference))
+            total -= float(torch.log_softmax(logits[number], 0)[labels[number]])
+            total += weight / 2 * (square if squared else math.sqrt(square))
+        assert criterion(output, batch).item() == pytest.approx(total / len(known))
+        criterion.update(output, batch)
+        for label in range(3):
+            members = [features[number].numpy() for number in known if labels[number] == label]
+            delta = sum((centers[label] - x for x in members), np.zeros(4)) / (1 + len(members))
+            centers[label] = centers[label] - rate * delta
+        np.testing.assert_allclose(criterion.centers.numpy(), centers)
+
+
+def test_centers_end_near_the_mean_of_their_class_and_are_part_of_the_state() -> None:
+    stage = make_stage(center=CenterLoss(rate=0.5))
+    criterion = Criterion(stage, CLASSES, 2)
+    output, batch = make_output(features=torch.tensor([[1.0, 5.0], [3.0, 1.0]])), make_batch([0, 0])
+    for _ in range(60):
+        criterion.update(output, batch)
+    assert criterion.centers[0].tolist() == pytest.approx([2.0, 3.0])
+    again = Criterion(stage, CLASSES, 2)
+    again.load_state_dict(criterion.state_dict())
+    assert torch.equal(again.centers, criterion.centers)
+
+
+def test_without_center_loss_nothing_moves() -> None:
+    criterion = Criterion(make_stage(), CLASSES, 2)
+    criterion.update(make_output(features=torch.ones(1, 2)), make_batch([0]))
+    assert criterion.centers.numel() == 0
+
+
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("loss", ["mse", "ccc"])
+def test_gradients_are_those_of_finite_differences(loss: Any, squared: bool) -> None:
+    weights = torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64)
+    stage = make_stage(target="affect", loss=loss, center=CenterLoss(0.3, 0.5, squared))
+    criterion = Criterion(stage, BOTH, 2, weights).double()
+    criterion.centers += random_tensor(3, 2, seed=5)
+    batch = make_batch([0, 1, 2, -1, 1], [0.1, NAN, 0.4, -0.5, 0.9], [0.3, 0.2, NAN, -1.0, 0.0])
+
+    def total(logits: Tensor, features: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
+        return criterion(make_output(logits, features, valence=valence, arousal=arousal), batch)
+
+    shapes = [(5, 3), (5, 2), (5,), (5,)]
+    inputs = [random_tensor(*shape, seed=seed).requires_grad_() for seed, shape in enumerate(shapes)]
+    assert torch.autograd.gradcheck(total, inputs)
+
+
+def test_half_precision_is_summed_in_single() -> None:
+    logits = torch.full((4, 3), 200.0, dtype=torch.float16)
+    output = make_output(logits, torch.full((4, 2), 200.0, dtype=torch.float16), valence=logits[:, 0])
+    criterion = Criterion(make_stage(target="affect", loss="mse", center=CenterLoss(1.0)), BOTH, 2)
+    loss = criterion(output, make_batch([0, 1, 2, 0], [0.0] * 4))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(math.log(3) + 40_000 + 40_000)  # beyond float16's 65,504 in all
+
+
+SHARE = """
+import sys
+import torch
+import torch.distributed as processes
+from trainer.data.batches import Batch
+from trainer.losses import Criterion
+from trainer.models import NetworkOutput, Outputs
+from trainer.stages.recipe import CenterLoss, Stage
+
+torch.set_num_threads(1)
+nan = float("nan")
+classes = torch.tensor([0, -1, 1, -1, 1, -1, 2, 1])
+valence = torch.tensor([0.1, nan, 0.9, -0.2, nan, nan, 0.3, -0.7], dtype=torch.float64)
+arousal = torch.tensor([nan, 0.4, nan, -0.2, nan, 0.0, nan, -0.7], dtype=torch.float64)
+outputs = Outputs(("neutral", "happiness", "anger"), ("valence", "arousal"))
+
+def train(loss, rank, count):
+    torch.manual_seed(0)
+    pictures = torch.randn(8, 5, dtype=torch.float64)
+    layer = torch.nn.Linear(5, 5).double()
+    stage = Stage(data="wild", target="affect", loss=loss, center=CenterLoss(0.3, 0.5))
+    criterion = Criterion(stage, outputs, 5, torch.tensor([0.5, 1.0, 1.5])).double()
+    mine = slice(rank, None, count)
+    told = []
+    for _ in range(3):
+        values = layer(pictures[mine])
+        output = NetworkOutput(values, values, values[:, :3], values[:, 3], values[:, 4])
+        batch = Batch(pictures[mine], classes[mine], valence[mine], arousal[mine], classes[mine])
+        layer.zero_grad()
+        result = criterion(output, batch)
+        result.backward()
+        criterion.update(output, batch)
+        told.append(result.item())
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                if count > 1:  # as distributed training does
+                    processes.all_reduce(parameter.grad)
+                    parameter.grad /= count
+                parameter -= 0.1 * parameter.grad
+    print(*told, *layer.weight.flatten().tolist(), *criterion.centers.flatten().tolist())
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+for loss in ("mse", "ccc"):
+    train(loss, 0, 1)
+processes.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+for loss in ("mse", "ccc"):
+    train(loss, rank, 2)
+"""
+
+
+def test_two_processes_with_unequal_labels_are_as_one(tmp_path: Path) -> None:
+    """One has more classes, the other more arousal; losses, weights and centers of three steps."""
+    command = [sys.executable, "-c", SHARE, str(tmp_path)]
+    running = [subprocess.Popen([*command, rank], stdout=subprocess.PIPE, text=True) for rank in "01"]
+    printed = [process.communicate(timeout=90)[0].splitlines() for process in running]
+    for lines in printed:
+        alone, shared = (np.array([line.split() for line in part], float) for part in (lines[:2], lines[2:]))
+        assert alone.shape == (2, 3 + 25 + 15)
+        np.testing.assert_allclose(shared, alone, rtol=1e-9, atol=1e-12)
