@@ -108,7 +108,7 @@ def load_state(folder: Path, task: Task) -> tuple[Position, dict[str, Tensor]] |
                     f"Go on with the mien that wrote it, or delete {path} to start this training anew",
                 )
             header = msgspec.json.decode(text, type=_Header)
-            difference = _difference(msgspec.to_builtins(header.task), msgspec.to_builtins(task))
+            difference = first_difference(msgspec.to_builtins(header.task), msgspec.to_builtins(task))
             if difference:
                 raise MienError(f"{path} is the state of another training: {difference}", anew)
             return header.position, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -153,12 +153,12 @@ def restore_optimiser(optimiser: Optimizer, network: nn.Module, tensors: Mapping
         optimiser.state[weight][key] = value
 
 
-def _difference(ours: dict[str, Any], wanted: dict[str, Any], place: str = "") -> str:
-    """The first key whose values differ, with both; empty where none does."""
+def first_difference(ours: dict[str, Any], wanted: dict[str, Any], place: str = "") -> str:
+    """The first key whose values differ, with what is found and what is wanted; empty where none does."""
     for key in dict.fromkeys((*wanted, *ours)):
         here, there = ours.get(key), wanted.get(key)
         if isinstance(here, dict) and isinstance(there, dict):
-            found = _difference(here, there, f"{place}{key}.")
+            found = first_difference(here, there, f"{place}{key}.")
             if found:
                 return found
         elif here != there:
