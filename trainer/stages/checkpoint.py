@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
 import safetensors
@@ -24,7 +25,7 @@ from trainer.data.output import output_errors, whole_file
 from trainer.models import Network, Outputs, build_network
 from trainer.models.transfer import transfer
 
-VERSION = 1
+VERSION: Final = 1
 _CARD = "card.json"
 
 
@@ -80,8 +81,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         sha256: of the weights' file; set when it is saved.
     """
 
-    format: str = "mien-checkpoint"
-    version: int = VERSION
+    format: Literal["mien-checkpoint"] = "mien-checkpoint"
+    version: Literal[1] = VERSION
     architecture: str
     image_side: int
     outputs: Outputs
@@ -123,8 +124,9 @@ def save_checkpoint(folder: Path, network: Network, card: Card) -> Card:
         with whole_file(weights) as partial:
             partial.write_bytes(data)
         _flush(folder)
+        encoded = msgspec.json.encode(card, enc_hook=str)  # versions may be of their own kind of text, as torch's is
         with whole_file(folder / _CARD) as partial:
-            partial.write_bytes(msgspec.json.format(msgspec.json.encode(card)) + b"\n")
+            partial.write_bytes(msgspec.json.format(encoded) + b"\n")
         _flush(folder)
         for path in [*folder.glob("model-*.safetensors"), *folder.glob(".model-*.partial")]:
             if path != weights:
@@ -169,7 +171,10 @@ def open_network(folder: Path) -> tuple[Network, Card]:
         MienError: as `load_card`; or the weights are missing, damaged, or not of that architecture.
     """
     card = load_card(folder)
-    network = build_network(card.architecture, card.outputs, seed=0, image_side=card.image_side)
+    try:
+        network = build_network(card.architecture, card.outputs, seed=0, image_side=card.image_side)
+    except MienError as error:
+        raise MienError(f"{folder / _CARD}: {error.problem}", error.remedy) from error
     tensors = _read_tensors(folder, card)
     _check_shapes(folder, card, tensors, network)
     network.load_state_dict(tensors)
