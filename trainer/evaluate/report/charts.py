@@ -102,7 +102,7 @@ def line_chart(
         y_title,
         [Tick(across(value), text) for value, text in _ticks(x_low, x_high, 1.0 if whole_x else 0.0)],
         [Tick(down(value), text) for value, text in _ticks(y_low, y_high, 0.0)],
-        [Curve(line.style, path(line), line.name) for line in series],
+        [Curve(line.style, drawn, line.name) for line in series if (drawn := path(line))],
     )
 
 

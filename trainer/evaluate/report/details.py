@@ -21,6 +21,7 @@ from trainer.evaluate.report.figures import (
     spread_text,
     text,
 )
+from trainer.evaluate.report.gallery import is_listed
 from trainer.stages.recipe import Recipe, Stage
 from trainer.stages.result import Epoch, StageResult, TestResult
 
@@ -104,7 +105,7 @@ def test_view(runs: Sequence[StageResult], source: str, predictions: Sequence[Pr
     """Put the seeds of one test together."""
     tests = [run.tests[source] for run in runs if source in run.tests]
     first = tests[0]
-    confusion = _summed([test.confusion for test in tests])
+    confusion = _summed([test.confusion for test in tests if is_listed(test)])
     hidden = {f"{affect}_{kind}" for affect in AFFECTS for kind in ("rmse", "ccc", "rmse_of_mean")}
     names = [metric for metric in first.figures if metric not in hidden]
     shared = [test.shared_people for test in tests if test.shared_people is not None]
@@ -122,7 +123,7 @@ def test_view(runs: Sequence[StageResult], source: str, predictions: Sequence[Pr
         first.labels,
         confusion,
         [[count / max(1, sum(row)) for count in row] for row in confusion],
-        [_class_row(label, tests) for label in first.labels if label in first.classes],
+        [_class_row(label, tests) for label in first.labels if confusion and label in first.classes],
         [_affect_row(runs, source, affect) for affect in AFFECTS if f"{affect}_rmse" in first.figures],
         _reliability(predictions),
     )
@@ -181,10 +182,12 @@ def _curves(name: str, runs: Sequence[StageResult], is_error: bool) -> list[Char
 
     training = lines(lambda epoch: epoch.training_score, "training", "training", scale)
     validation = lines(lambda epoch: epoch.validation_score, "validation", "validation", scale)
+    time = lines(lambda epoch: epoch.seconds, "training")
+    slowest = max((epoch.seconds for run in runs for fold in run.epochs for epoch in fold), default=0.0)
     charts = [
         line_chart(f"{name}: training loss", "epoch", "loss", lines(lambda epoch: epoch.loss, "training")),
         line_chart(f"{name}: training and validation score", "epoch", score, training + validation),
-        line_chart(f"{name}: time per epoch", "epoch", "seconds", lines(lambda epoch: epoch.seconds, "training")),
+        line_chart(f"{name}: time per epoch", "epoch", "seconds", time, (0, 1.1 * slowest)) if slowest else None,
     ]
     return [chart for chart in charts if chart is not None]
 

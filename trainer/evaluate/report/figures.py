@@ -74,22 +74,15 @@ def text(metric: str, value: float | None) -> str:
     """A figure with sensible digits, without its unit: percent with one, errors with three decimals."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    kind = unit(metric)
-    if kind == "share":
-        return f"{100 * value:.1f}"
-    if kind == "count" or (kind == "seconds" and abs(value) >= 100):
-        return f"{value:,.0f}"
-    if kind == "seconds":
-        return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}"
-    return f"{value:.1f}" if metric == "epochs" else f"{value:.3f}"
+    return _digits(metric, value).replace("-", "−")
 
 
 def spread_text(metric: str, figures: Spread | None) -> str:
-    """Mean over seeds, and smallest to largest in brackets where there are several."""
+    """Mean over seeds, and smallest to largest in brackets where they differ."""
     if figures is None:
         return ABSENT
-    mean = text(metric, figures.mean)
-    return mean if figures.seeds < 2 else f"{mean} ({text(metric, figures.low)} to {text(metric, figures.high)})"
+    mean, low, high = (text(metric, value) for value in (figures.mean, figures.low, figures.high))
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def difference_text(metric: str, value: float | None) -> str:
@@ -97,7 +90,7 @@ def difference_text(metric: str, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return ABSENT
     written = text(metric, value)
-    return written if written.startswith("-") else f"+{written}"
+    return written if written.startswith("−") else f"+{written}"
 
 
 def difference_unit(metric: str) -> str:
@@ -120,6 +113,17 @@ def by_epoch(runs: Sequence[Sequence[float | None]]) -> list[float | None]:
     longest = max((len(run) for run in runs), default=0)
     means = (spread(run[epoch] for run in runs if epoch < len(run)) for epoch in range(longest))
     return [None if mean is None else mean.mean for mean in means]
+
+
+def _digits(metric: str, value: float) -> str:
+    kind = unit(metric)
+    if kind == "share":
+        return f"{100 * value:.1f}"
+    if kind == "count" or (kind == "seconds" and abs(value) >= 100):
+        return f"{value:,.0f}"
+    if kind == "seconds":
+        return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}"
+    return f"{value:.1f}".removesuffix(".0") if metric == "epochs" else f"{value:.3f}"
 
 
 def _name(metric: str) -> tuple[str, Unit]:

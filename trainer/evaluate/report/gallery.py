@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from trainer.evaluate.predictions import AFFECTS, Predictions, Training, load_predictions, test_result
-from trainer.evaluate.suspects import Suspect, find_suspects
+from trainer.evaluate.suspects import Suspect, find_suspects, short_name
 from trainer.stages.result import StageResult, TestResult
 
 PictureOf = Callable[[str, str], NDArray[np.uint8] | None]
@@ -24,11 +24,17 @@ PictureOf = Callable[[str, str], NDArray[np.uint8] | None]
 had."""
 
 _SHOWN = 12
+_MOST_CLASSES = 20
 _SIDE = 96
 _QUALITY = 80
 
 Key = tuple[str, int, str]
 """Stage, seed and source of a test."""
+
+
+def is_listed(test: TestResult) -> bool:
+    """Whether a test's classes, if it has any, are few enough for the page to list each."""
+    return bool(test.confusion) and len(test.labels) <= _MOST_CLASSES
 
 
 class Error(NamedTuple):
@@ -75,7 +81,7 @@ class Answers:
                 key = stage.stage, stage.seed, source
                 try:
                     self.predictions[key] = answers = load_predictions(folder / test.predictions)
-                    if not test.confusion:
+                    if not is_listed(test):
                         continue
                     self.errors[key] = errors = find_suspects(answers)
                 except MienError as error:
@@ -98,7 +104,7 @@ class Answers:
             msgspec.structs.replace(
                 stage,
                 tests={
-                    source: self._reduced(test, stage.seed, self.predictions.get((stage.stage, stage.seed, source)))
+                    source: self._reduced(test, self.predictions.get((stage.stage, stage.seed, source)))
                     for source, test in stage.tests.items()
                 },
             )
@@ -114,7 +120,7 @@ class Answers:
         keys = [key for key in self.errors if (key[0], key[2]) == (stage, source)]
         if not keys:
             reasons = [why for key, why in self.missing.items() if (key[0], key[2]) == (stage, source)]
-            return Gallery(source, reasons[0] if reasons else "There are no classes, or too many to list.", [])
+            return Gallery(source, " ".join(reasons[:1]), [])
         by_name: dict[str, list[Suspect]] = defaultdict(list)
         for key in keys:
             for error in self.errors[key]:
@@ -128,7 +134,7 @@ class Answers:
             jpeg = _jpeg(picture(source, error.name)) if picture is not None else ""
             errors.append(
                 Error(
-                    error.name,
+                    short_name(error.name),
                     error.person,
                     error.truth,
                     error.predicted,
@@ -142,7 +148,7 @@ class Answers:
         note = f"The {len(errors)} surest of {len(by_name)} pictures that were taken for another class in any seed."
         return Gallery(source, note, errors)
 
-    def _reduced(self, test: TestResult, seed: int, answers: Predictions | None) -> TestResult:
+    def _reduced(self, test: TestResult, answers: Predictions | None) -> TestResult:
         names = self.suspected.get(test.data)
         kept = None if answers is None or not names else self.kept(test.data, answers)
         if answers is None or kept is None or len(kept) in (0, len(answers)):
@@ -157,7 +163,6 @@ class Answers:
             split=test.split,
             left_out={**test.left_out, "with a suspected label": len(answers) - len(kept)},
             file=test.predictions,
-            seed=seed,
         )
         return msgspec.structs.replace(reduced, shared_people=test.shared_people)
 

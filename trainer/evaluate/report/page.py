@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from trainer.evaluate.report.details import TestView, stage_view, test_view
 from trainer.evaluate.report.figures import duration
-from trainer.evaluate.report.gallery import Answers, Gallery, PictureOf
+from trainer.evaluate.report.gallery import Answers, Gallery, PictureOf, is_listed
 from trainer.evaluate.report.tables import FilledTable, FilledVerdict, Runs, by_stage, fill_table, fill_verdict
 from trainer.evaluate.trends import EQUAL, judge
 from trainer.stages.recipe import Recipe
@@ -22,7 +22,7 @@ _TREND = (
     "✓ shown: the whole interval is on the paper's side of 0. ✗ opposite: the whole interval is on the other side. "
     "○ not shown: the interval holds 0. – not judged: fewer than three seeds, or a side was not run. "
     "Where “equal” is expected, the whole interval must lie within ± the paper's difference "
-    f"(± {100 * EQUAL:.0f} points where it prints none)."
+    f"(± {EQUAL}, of shares {100 * EQUAL:.0f} points, where it prints none)."
 )
 
 
@@ -43,7 +43,7 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
     versions = [_version("all", "", recipe, runs, result.verdicts, answers)]
     if suspects:
         kept = answers.drop(result.stages)
-        note = f"without {suspects} suspected pictures, which flatters: the networks that are judged have chosen them"
+        note = f"Without {suspects} suspected pictures. This flatters: the networks that are judged have chosen them"
         versions.append(_version("dropped", note, recipe, by_stage(kept), judge(recipe, kept), answers))
     return {
         "result": result,
@@ -77,7 +77,7 @@ def _sources(stage: str, runs: Runs) -> dict[str, str]:
 
 
 def _galleries(stage: str, runs: Runs, answers: Answers, picture: PictureOf | None) -> list[Gallery]:
-    listed = {source for run in runs[stage] for source, test in run.tests.items() if test.confusion}
+    listed = {source for run in runs[stage] for source, test in run.tests.items() if is_listed(test)}
     return [
         answers.gallery(stage, source, data, picture)
         for source, data in _sources(stage, runs).items()

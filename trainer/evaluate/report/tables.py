@@ -15,6 +15,7 @@ from trainer.evaluate.report.figures import (
     spread,
     spread_text,
     text,
+    unit,
     words,
 )
 from trainer.evaluate.trends import find_figure
@@ -24,7 +25,7 @@ from trainer.stages.result import StageResult, Verdict
 Runs = Mapping[str, Sequence[StageResult]]
 """All repetitions of each stage."""
 
-_SYMBOLS = {"shown": ("✓", "yes"), "opposite": ("✗", "no"), "not shown": ("○", "open")}
+_SYMBOLS = {"shown": ("✓", "yes"), "opposite": ("✗", "no"), "not shown": ("○", "undecided")}
 
 
 class Cell(NamedTuple):
@@ -106,7 +107,12 @@ def fill_table(table: Table, recipe: Recipe, runs: Runs) -> FilledTable:
     spreads = {row.name: {metric: _spread(row, metric, recipe, runs) for metric in table.metrics} for row in table.rows}
     has_gap = any(row.gap_to for row in table.rows)
     groups = [
-        Group(heading(metric), any(metric in row.published for row in table.rows), has_gap) for metric in table.metrics
+        Group(
+            heading(metric),
+            any(metric in row.published for row in table.rows),
+            has_gap and unit(metric) in ("share", "number"),
+        )
+        for metric in table.metrics
     ]
     rows = [
         FilledRow(row.name, row.gap_to, [_cell(row, metric, spreads) for metric in table.metrics]) for row in table.rows

@@ -64,9 +64,9 @@ def _template(name: str) -> str:
 
 
 def _markdown(text: object) -> str:
-    """Text for a cell of a Markdown table: nothing in it is markup."""
+    """Text for a cell of a Markdown table: it stays in its cell and holds no HTML, links or emphasis."""
     escaped = str(text).replace("&", "&amp;").replace("<", "&lt;")
-    for mark in "\\|*_`[]":
+    for mark in "\\|*`[]":
         escaped = escaped.replace(mark, f"\\{mark}")
     return " ".join(escaped.split())
 

@@ -1,0 +1,571 @@
+"""The report of a run: that all of the result is on the page, as text, and nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from mien.bundle import CropSpec
+from mien.errors import MienError
+from trainer.evaluate.predictions import Predictions, Training, test_result
+from trainer.evaluate.report import write_report
+from trainer.evaluate.trends import judge
+from trainer.stages.recipe import Arm, Recipe, Row, Source, Split, Stage, Table, Trend
+from trainer.stages.result import Epoch, RecipeResult, StageResult, TestResult
+
+for _kind in (test_result, TestResult):
+    _kind.__test__ = False  # type: ignore[attr-defined]  # pytest must not take them for tests
+
+LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+HOSTILE = 'a<b>&"c|d"'
+"""Part of names, which must come out as text."""
+
+
+def predictions(rng: np.random.Generator, pictures: int, skill: float, affect: bool = False) -> Predictions:
+    """Answers with some skill, and some labels that are plainly wrong."""
+    truth = rng.integers(len(LABELS), size=pictures)
+    logits = rng.normal(size=(pictures, len(LABELS)))
+    logits[np.arange(pictures), truth] += skill
+    probabilities = np.exp(1.5 * logits)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    truth[:4] = (probabilities[:4].argmax(axis=1) + 1) % len(LABELS)
+    probabilities[:4] = 0.001
+    probabilities[np.arange(4), (truth[:4] - 1) % len(LABELS)] = 0.993
+    values = rng.uniform(-1, 1, (2, pictures)).astype(np.float32)
+    guesses = (0.6 * values + rng.normal(0, 0.3, values.shape)).astype(np.float32)
+    return Predictions(
+        LABELS,
+        truth,
+        probabilities.astype(np.float32),
+        *((values[0], guesses[0], values[1], guesses[1]) if affect else (None, None, None, None)),
+        people=np.array([f"person {number % 60}" for number in range(pictures)]),
+        names=np.array([f"{HOSTILE}/{number:05d}.png" for number in range(pictures)]),
+        fold=np.arange(pictures) % 2,
+    )
+
+
+def epochs(rng: np.random.Generator, count: int, validated: bool) -> list[Epoch]:
+    return [
+        Epoch(
+            number,
+            2.0 * 0.9**number + 0.05 * rng.random(),
+            0.9 - 0.7 * 0.9**number,
+            0.8 - 0.6 * 0.9**number + 0.03 * rng.random() if validated else None,
+            0.01,
+            5000,
+            12.0 + rng.random(),
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def make_recipe(stages: int = 3) -> Recipe:
+    names = ["identity", "expression", "new_person", *(f"more_{number}" for number in range(3, stages))][:stages]
+    sources = {
+        "frames": Source("affectnet", "wild"),
+        "people": Source("ck_plus", "lab_a:6-small", split=Split("folds", by_person=True, folds=2)),
+    }
+    return Recipe(
+        name="cross_domain",
+        title=f"Cross-domain transfer {HOSTILE}",
+        paper="000",
+        architecture="resnet50",
+        sources=sources,
+        stages={
+            name: Stage(
+                start="nothing" if number == 0 else names[number - 1],
+                data="people" if name == "new_person" else "frames",
+                crop=CropSpec("box", 0.2),
+                target="affect" if name == "new_person" else "expression",
+            )
+            for number, name in enumerate(names)
+        },
+        tables=(
+            Table(
+                title="Table III. Performance when tested on AffectNet",
+                metrics=("training_accuracy", "accuracy", "macro_f1", "chain_images_seen", "valence_rmse"),
+                rows=(
+                    Row(
+                        "Model 5, published split",
+                        "expression",
+                        published={"macro_f1": 0.60, "training_accuracy": 0.8734},
+                    ),
+                    Row("Model 5, new people", "new_person", gap_to="Model 5, published split"),
+                    Row(f"Never run {HOSTILE}", "left_out", published={"macro_f1": 0.57}),
+                ),
+                cite="paper 000, Table III",
+                note="Training accuracy is what the paper prints.",
+            ),
+        ),
+        trends=(
+            Trend(
+                claim=f"Staged is better than scratch {HOSTILE}",
+                cite="000, Table III",
+                first=Arm("expression"),
+                second=Arm("identity"),
+                metric="macro_f1",
+                sign="+",
+                published=0.03,
+            ),
+            Trend(
+                claim="It is faster",
+                cite="000, V",
+                first=Arm("expression"),
+                second=Arm("new_person"),
+                metric="chain_seconds",
+                sign="-",
+            ),
+        ),
+    )
+
+
+def make_result(recipe: Recipe, folder: Path, seeds: int, pictures: int = 600, epoch_count: int = 30) -> RecipeResult:
+    """A run of the recipe, with its predictions in the folder."""
+    stages = []
+    for number, (name, stage) in enumerate(recipe.stages.items()):
+        for seed in range(seeds):
+            rng = np.random.default_rng([number, seed])
+            answers = predictions(rng, pictures, 1.0 + 0.5 * number + 0.1 * seed, stage.target == "affect")
+            file = f"seed{seed}/{name}/{stage.data}.npz"
+            (folder / file).parent.mkdir(parents=True)
+            answers.save(folder / file)
+            tested = test_result(
+                answers,
+                [Training({"person 1"} if number == 1 else {"nobody"}, {"valence": 0.1, "arousal": 0.0})] * 2,
+                source=stage.data,
+                data=f"{stage.data} of {HOSTILE}",
+                split="10 % of the pictures" if number == 1 else "nobody in both parts, 2 folds",
+                left_out={"no face found": 12},
+                file=file,
+            )
+            chain = 5000.0 * epoch_count * (number + 1)
+            stages.append(
+                StageResult(
+                    stage=name,
+                    seed=seed,
+                    lineage=" → ".join(["IN", *("MC1M" for _ in range(number)), "AffectNet"]),
+                    folds=2,
+                    trained=0.25 * (1 + number % 4),
+                    figures={
+                        "training_accuracy": 0.85 + 0.01 * seed,
+                        "images_seen": 5000.0 * epoch_count,
+                        "chain_images_seen": chain,
+                        "seconds": 372.0 + seed,
+                        "chain_seconds": 372.0 * (number + 1) + seed,
+                        "seconds_per_epoch": 12.4,
+                        "epochs": float(epoch_count),
+                    },
+                    parts={
+                        part: dict.fromkeys(LABELS, count)
+                        for part, count in (("training", 15000), ("validation", 600), ("test", 500))
+                    },
+                    epochs=[epochs(rng, epoch_count - fold, number != 0) for fold in range(2)],
+                    tests={stage.data: tested},
+                )
+            )
+    return RecipeResult(
+        recipe=recipe.name,
+        title=recipe.title,
+        paper=recipe.paper,
+        size="study",
+        data="rendered",
+        command=f"mien-train run cross_domain --data rendered '{HOSTILE}'",
+        architecture="mobilenet_v1_48",
+        stands_in_for="resnet50",
+        parameters=3_228_864,
+        macs=27_400_000,
+        seeds=seeds,
+        machine="2 cores, load 0.8",
+        versions={"python": "3.11.2", "torch": "2.14.1", "mien": "0.1.0"},
+        seconds=4321.0,
+        recipe_text=f"name: cross_domain  # {HOSTILE}",
+        stages=stages,
+        verdicts=judge(recipe, stages),
+    )
+
+
+class Page(html.parser.HTMLParser):
+    """The page's tables as rows of cells, its text by place, and all that it refers to."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.rows: list[tuple[str, list[str]]] = []
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self._version = "all"
+        self._in_cell = False
+        self._open: list[str] = []
+        self.feed(page.read_text(encoding="utf-8"))
+        self.close()
+        assert self._open == [], f"never closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        known = dict(attributes)
+        self.references += [
+            str(known[name]) for name in ("src", "href", "xlink:href", "data", "action") if name in known
+        ]
+        self.ids += [str(known["id"])] if "id" in known else []
+        if known.get("class") in ("all", "dropped"):
+            self._version = str(known["class"])
+        if tag == "tr":
+            self.rows.append((self._version, []))
+        if tag in ("td", "th"):
+            self.rows[-1][1].append("")
+            self._in_cell = True
+        if tag == "br" and self._in_cell:
+            self.rows[-1][1][-1] += " "
+        if tag not in ("meta", "br", "img", "input"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, text: str) -> None:
+        self.text += text
+        if self._in_cell:
+            self.rows[-1][1][-1] += text
+
+    def row(self, first: str, version: str = "all") -> list[str]:
+        """Cells of the first row whose first cell begins so."""
+        return next(row for of, row in self.rows if of == version and row and row[0].startswith(first))
+
+
+def report(folder: Path, seeds: int = 3, **changes: object) -> tuple[RecipeResult, Recipe, Page]:
+    recipe = make_recipe()
+    result = msgspec.structs.replace(make_result(recipe, folder, seeds, pictures=240, epoch_count=5), **changes)
+    return result, recipe, Page(write_report(result, recipe, folder))
+
+
+def of_stage(result: RecipeResult, name: str) -> list[StageResult]:
+    return [stage for stage in result.stages if stage.stage == name]
+
+
+def percent(values: list[float]) -> str:
+    mean, low, high = 100 * float(np.mean(values)), 100 * min(values), 100 * max(values)
+    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+
+
+def test_prints_the_tables_with_the_papers_figures_ours_and_the_gap(tmp_path: Path) -> None:
+    result, _, page = report(tmp_path)
+    published = [stage.tests["frames"].figures for stage in of_stage(result, "expression")]
+    new_person = [stage.tests["people"].figures for stage in of_stage(result, "new_person")]
+    gaps = [
+        100 * float(np.mean([test[name] for test in new_person]) - np.mean([test[name] for test in published]))
+        for name in ("accuracy", "macro_f1")
+    ]
+    assert page.row("Model 5, published")[1:] == [
+        "87.3", "86.0 (85.0 to 87.0)", "",  # training accuracy: paper, ours, gap
+        percent([test["accuracy"] for test in published]), "",
+        "60.0", percent([test["macro_f1"] for test in published]), "",
+        "50,000", "–", "",
+    ]  # fmt: skip
+    cells = page.row("Model 5, new people")
+    assert cells[0] == "Model 5, new people gap to: Model 5, published split"
+    assert cells[3:6] == ["+0.0", percent([test["accuracy"] for test in new_person]), f"{gaps[0]:+.1f}"]
+    assert cells[8] == f"{gaps[1]:+.1f}"
+    assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", cells[10])
+    assert page.row("Never run")[1:] == ["–", "–", "", "–", "", "57.0", "–", "", "–", "–", ""]
+
+
+def test_prints_each_verdict_with_a_symbol(tmp_path: Path) -> None:
+    result, recipe, page = report(tmp_path)
+    first, second = result.verdicts
+    assert page.row("Staged is better")[1:] == [
+        "F1, mean of classes percentage points",
+        "higher",
+        "+3.0",
+        *(f"{100 * value:+.1f}" for value in (first.difference,) if value is not None),
+        f"{100 * first.low:+.1f} to {100 * first.high:+.1f}".replace("-", "−"),  # type: ignore[operator]
+        "3",
+        "✓ shown",
+        "",
+    ]
+    assert (second.verdict, page.row("It is faster")[4:8]) == ("shown", ["−372", "−372 to −372", "3", "✓ shown"])
+    for verdict, cell in (("opposite", "✗ opposite"), ("not shown", "○ not shown"), ("not judged", "– not judged")):
+        verdicts = [msgspec.structs.replace(second, verdict=verdict, low=None, high=None, difference=None)]
+        other = Page(write_report(msgspec.structs.replace(result, verdicts=verdicts), recipe, tmp_path))
+        assert other.row("It is faster")[4:8] == ["–", "–", "3", cell]
+
+
+def test_prints_confusion_classes_and_affect(tmp_path: Path) -> None:
+    result, _, page = report(tmp_path)
+    total = np.sum([stage.tests["frames"].confusion for stage in of_stage(result, "identity")], axis=0)
+    start = next(number for number, (_, row) in enumerate(page.rows) if row[:1] == ["true \\ predicted"])
+    for label, counts, (_, row) in zip(LABELS, total, page.rows[start + 1 :], strict=False):
+        assert row == [label, *(f"{count:,}{100 * count / counts.sum():.1f} %" for count in counts)]
+    recall = [stage.tests["frames"].classes["fear"].recall for stage in of_stage(result, "identity")]
+    start = next(number for number, (_, row) in enumerate(page.rows) if row[1:2] == ["precision, %"])
+    assert page.rows[start + 1 + LABELS.index("fear")][1][2] == percent(
+        [share for share in recall if share is not None]
+    )
+    errors = [stage.tests["people"].figures["valence_rmse"] for stage in of_stage(result, "new_person")]
+    means = [stage.tests["people"].figures["valence_rmse_of_mean"] for stage in of_stage(result, "new_person")]
+    assert page.row("valence")[1].startswith(f"{np.mean(errors):.3f} (")
+    assert page.row("valence")[3] == f"{np.mean(errors) - np.mean(means):+.3f}".replace("-", "−")
+
+
+def test_warns_of_people_in_both_parts_and_of_renders(tmp_path: Path) -> None:
+    _, _, page = report(tmp_path / "rendered")
+    assert page.text.count("These figures say nothing of new people") == 2  # one stage; with and without suspects
+    assert "Measured on rendered people, not on photographs" in page.text
+    _, _, page = report(tmp_path / "real", data="faces", size="smoke")
+    assert "rendered people" not in page.text
+    assert "Its figures are no findings" in page.text
+
+
+def test_refers_to_nothing_elsewhere_and_escapes_names(tmp_path: Path) -> None:
+    result, recipe, _ = report(tmp_path)
+    path = write_report(result, recipe, tmp_path, lambda source, name: np.full((200, 100, 3), 90, np.uint8))
+    page, source = Page(path), path.read_text(encoding="utf-8")
+    assert not {"script", "link", "iframe", "object", "b>&"} & set(page.tags)
+    assert all(reference.startswith(("#", "data:image/jpeg;base64,")) for reference in page.references)
+    assert {reference[1:] for reference in page.references if reference.startswith("#")} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert "url(" not in source
+    assert "@import" not in source
+    assert "http://" not in source
+    assert "https://" not in source
+    assert source.count("data:image/jpeg") == 3 * 12
+    assert "a<b>" not in source
+    assert page.text.count(HOSTILE) > 10
+
+
+def test_drops_suspected_pictures_from_the_figures_on_demand(tmp_path: Path) -> None:
+    _, _, page = report(tmp_path)
+    suspects = msgspec.json.decode((tmp_path / "suspects.json").read_bytes())["names"]
+    planted = {f"{HOSTILE}/{number:05d}.png" for number in range(4)}
+    assert all(planted <= set(names) for names in suspects.values())
+    assert set(suspects) == {f"frames of {HOSTILE}", f"people of {HOSTILE}"}
+    assert "label suspected" in page.text
+    with_all, without = (
+        float(page.row("Model 5, new people", version)[4].split()[0]) for version in ("all", "dropped")
+    )
+    assert without > with_all
+    # The same pictures are dropped for all stages that are tested on one set, so that the stages remain comparable.
+    frames = len(suspects[f"frames of {HOSTILE}"])
+    assert page.text.count(f"; {frames} with a suspected label") == 2
+    assert page.text.count(" with a suspected label") == 3
+    assert f"Without {sum(map(len, suspects.values()))} suspected pictures" in page.text
+
+
+def test_draws_every_seed_and_the_mean(tmp_path: Path) -> None:
+    page = report(tmp_path)[2]
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert source.count('class="curve training seed"') == 3 * 3 * 3  # stages, charts, seeds
+    assert source.count('class="curve validation seed"') == 2 * 3  # the first stage has no validation
+    assert "NaN" not in source
+    assert "nan" not in re.findall(r'd="([^"]*)"', source)
+    assert page.text.count("time per epoch") >= 3
+
+
+def test_says_so_where_parts_are_missing(tmp_path: Path) -> None:
+    result, recipe, _ = report(tmp_path / "whole", seeds=1)
+    first, second, third = result.stages
+    undefined = {"training_accuracy": float("nan")}
+    broken = [
+        msgspec.structs.replace(first, epochs=[[]], tests={}, parts={}, figures=undefined),
+        msgspec.structs.replace(second, epochs=[[Epoch(1, float("nan"), float("nan"), None, 0.1, 0, 0.0)]]),
+        third,
+    ]
+    partial = msgspec.structs.replace(result, stages=broken, verdicts=[])
+    page = Page(write_report(partial, recipe, tmp_path / "elsewhere"))  # where there are no predictions
+    for words in (
+        "No epoch was recorded",
+        "Not tested",
+        "holds no predictions",
+        "No calibration diagram",
+        "checks no trends",
+    ):
+        assert words in page.text
+    nothing = msgspec.structs.replace(result, stages=[], verdicts=[])
+    page = Page(write_report(nothing, msgspec.structs.replace(recipe, tables=()), tmp_path / "nothing"))
+    assert "No stage was run" in page.text
+    assert "The recipe has no tables" in page.text
+
+
+def test_does_not_list_a_hundred_people(tmp_path: Path) -> None:
+    result, recipe, _ = report(tmp_path, seeds=1)
+    people = tuple(f"face {number}" for number in range(100))
+    test = msgspec.structs.replace(
+        result.stages[0].tests["frames"], labels=people, confusion=[[7] * 100] * 100, classes={}
+    )
+    stages = [msgspec.structs.replace(result.stages[0], tests={"frames": test}), *result.stages[1:]]
+    page = Page(write_report(msgspec.structs.replace(result, stages=stages), recipe, tmp_path))
+    assert "100 classes: too many to list here" in page.text
+    assert "face 99" not in page.text
+
+
+def test_writes_the_result_as_json(tmp_path: Path) -> None:
+    result, _, _ = report(tmp_path)
+    again = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=RecipeResult)
+    assert msgspec.json.encode(again) == msgspec.json.encode(result)
+
+
+def test_refuses_the_recipe_of_another_result(tmp_path: Path) -> None:
+    recipe = make_recipe()
+    result = make_result(recipe, tmp_path, 1, pictures=50, epoch_count=1)
+    with pytest.raises(MienError, match="cross_domain"):
+        write_report(result, msgspec.structs.replace(recipe, name="other"), tmp_path)
+
+
+def test_stays_small_and_quick_to_read(tmp_path: Path) -> None:
+    recipe = make_recipe(8)
+    result = make_result(recipe, tmp_path, 3, pictures=300, epoch_count=30)
+    noise = np.random.default_rng(0).integers(0, 255, (160, 160, 3)).astype(np.uint8)
+    page = write_report(result, recipe, tmp_path, lambda source, name: noise)
+    assert page.stat().st_size < 5_000_000
+
+
+GOLDEN = r"""# Small \| set (study)
+
+**Measured on rendered people, not on photographs: what holds here need not hold for real faces.**
+
+Recipe `small`, after paper 003.
+
+| | |
+|---|---|
+| data | rendered |
+| network | mobilenet_v1_48 |
+| parameters | 3.23 million |
+| multiply-accumulates per picture | 27.4 million |
+| seeds | 3 |
+| machine | 2 cores |
+| versions | torch 2.14.1 |
+| training time, summed over processes | 2 min |
+
+```
+mien-train run small --data rendered
+```
+
+Figures are means over seeds, with the smallest and the largest seed in brackets. A dash: not run, or not defined.
+
+## Table 2 (003, Table 2)
+
+| | held-out accuracy, %, paper | held-out accuracy, %, ours | gap | training time, s, ours |
+|---|---:|---:|---:|---:|
+| per frame | 95.1 | 82.0 (80.0 to 84.0) |  | 12.5 |
+| new person (gap to: per frame) | – | 62.0 (61.0 to 63.0) | −20.0 | 12.5 |
+
+Six classes.
+
+## Trends, fixed before the run
+
+Differences are the first side minus the second, paired by seed, with Student's 95 % interval over seeds. ✓ shown: the \
+whole interval is on the paper's side of 0. ✗ opposite: the whole interval is on the other side. ○ not shown: the \
+interval holds 0. – not judged: fewer than three seeds, or a side was not run. Where “equal” is expected, the whole \
+interval must lie within ± the paper's difference (± 0.05, of shares 5 points, where it prints none).
+
+| claim | metric | expected | paper | ours | 95 % interval | unit | seeds | verdict |
+|---|---|---|---:|---:|---:|---|---:|---|
+| New people are harder (001, V) | held-out accuracy | lower | −55.3 | −20.0 | −22.5 to −17.5 | percentage points | 3 \
+| ✓ shown |
+
+## Stages
+
+| stage | lineage | images seen | time | tested on | pictures | people | also in training |
+|---|---|---:|---:|---|---:|---:|---:|
+| frames | IN → CK+ | 1,000 | 12.5 s | frames: ck_plus, 10 % of the pictures | 200 | 40 | 7 |
+| people | IN → CK+ | 1,000 | 12.5 s | people: ck_plus, 10 % of the pictures | 200 | – | not known |
+""".replace("\\\n", "")
+
+
+def test_summary_in_markdown(tmp_path: Path) -> None:
+    stages = [
+        StageResult(
+            stage=name,
+            seed=seed,
+            lineage="IN → CK+",
+            folds=1,
+            trained=1.0,
+            figures={"images_seen": 1000.0, "seconds": 12.5},
+            parts={},
+            epochs=[[]],
+            tests={
+                name: TestResult(
+                    source=name,
+                    data="ck_plus",
+                    split="10 % of the pictures",
+                    people=people,
+                    shared_people=None if people is None else 7,
+                    pictures=200,
+                    folds=1,
+                    left_out={},
+                    labels=(),
+                    figures={"accuracy": accuracy + difference},
+                    intervals={},
+                    confusion=[],
+                    classes={},
+                    predictions="absent.npz",
+                )
+            },
+        )
+        for name, people, accuracy, differences in (
+            ("frames", 40, 0.82, (-0.02, 0.0, 0.02)),
+            ("people", None, 0.62, (-0.01, 0.0, 0.01)),
+        )
+        for seed, difference in enumerate(differences)
+    ]
+    recipe = Recipe(
+        name="small",
+        title="Small | set",
+        paper="003",
+        architecture="mobilenet_v1_48",
+        sources={"frames": Source("ck_plus", "lab_a"), "people": Source("ck_plus", "lab_a")},
+        stages={"frames": Stage(data="frames"), "people": Stage(data="people")},
+        tables=(
+            Table(
+                title="Table 2",
+                metrics=("accuracy", "seconds"),
+                rows=(
+                    Row("per frame", "frames", published={"accuracy": 0.9508}),
+                    Row("new person", "people", gap_to="per frame"),
+                ),
+                cite="003, Table 2",
+                note="Six classes.",
+            ),
+        ),
+        trends=(
+            Trend(
+                claim="New people are harder",
+                cite="001, V",
+                first=Arm("people"),
+                second=Arm("frames"),
+                metric="accuracy",
+                sign="-",
+                published=-0.553,
+            ),
+        ),
+    )
+    result = RecipeResult(
+        recipe="small",
+        title="Small | set",
+        paper="003",
+        size="study",
+        data="rendered",
+        command="mien-train run small --data rendered",
+        architecture="mobilenet_v1_48",
+        stands_in_for=None,
+        parameters=3_228_864,
+        macs=27_400_000,
+        seeds=3,
+        machine="2 cores",
+        versions={"torch": "2.14.1"},
+        seconds=119.0,
+        recipe_text="",
+        stages=stages,
+        verdicts=judge(recipe, stages),
+    )
+    write_report(result, recipe, tmp_path)
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == GOLDEN
