@@ -47,7 +47,7 @@ def convolution(
     """Convolution with "same" padding and no bias, batch normalisation, activation."""
     padding = window // 2 if stride == 1 else 0
     layers: Sequence[nn.Module] = [
-        *([SamePad(window, stride)] if stride > 1 and window > 1 else []),
+        *([SamePad(window, stride)] if stride > 1 else []),
         nn.Conv2d(inputs, outputs, window, stride, padding, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=EPSILON),
         *([activation()] if activation is not None else []),

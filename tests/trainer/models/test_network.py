@@ -13,6 +13,9 @@ SMALL = "mobilenet_v1_48_w025"
 CLASSES = Outputs(labels=("anger", "happiness", "neutral"))
 JOINT = Outputs(labels=CLASSES.labels, affect=("valence", "arousal"))
 
+FIRST = {SMALL: "1.weight", "mini_xception": "0.weight", "mobilenet_v2": "0.0.weight", "efficientnet_lite0": "1.weight"}
+"""First weights of the first part."""
+
 
 def pictures(network: Network, count: int = 4) -> Tensor:
     spec = network.input
@@ -96,6 +99,18 @@ def test_every_parameter_learns_and_the_loss_falls(name: str, side: int | None) 
         optimiser.step()
         losses.append(value.item())
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("name", [SMALL, "mini_xception", "mobilenet_v2", "efficientnet_lite0"])
+def test_the_order_of_channels_in_memory_changes_nothing(name: str) -> None:
+    results = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        network = build_network(name, JOINT, seed=0, dropout=0, image_side=64).train().to(memory_format=memory_format)
+        value = loss(network, pictures(network).contiguous(memory_format=memory_format))
+        value.backward()
+        results.append((value.item(), network.parts["conv1"].get_parameter(FIRST[name]).grad.contiguous()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-3)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=0.05, atol=0.01 * results[0][1].abs().max().item())
 
 
 def test_mobilenet_v1_starts_from_its_authors_gaussian() -> None:
