@@ -55,28 +55,28 @@ def count(truth: Classes, predicted: Classes, classes: int) -> Counts:
 
 def accuracy(counts: Counts) -> Floats:
     """Share of right answers, (...), 0 to 1; NaN where there are none."""
-    return _ratio(counts.right.sum(axis=-1), counts.true.sum(axis=-1))
+    return ratio(counts.right.sum(axis=-1), counts.true.sum(axis=-1))
 
 
 def precision(counts: Counts) -> Floats:
     """Share of the answers that name a class which are right, (..., classes), 0 to 1."""
-    return np.where(counts.true > 0, np.nan_to_num(_ratio(counts.right, counts.named)), np.nan)
+    return np.where(counts.true > 0, np.nan_to_num(ratio(counts.right, counts.named)), np.nan)
 
 
 def recall(counts: Counts) -> Floats:
     """Share of each true class that is found, (..., classes), 0 to 1."""
-    return _ratio(counts.right, counts.true)
+    return ratio(counts.right, counts.true)
 
 
 def f1(counts: Counts) -> Floats:
     """Harmonic mean of precision and recall, (..., classes), 0 to 1."""
-    return np.where(counts.true > 0, _ratio(2 * counts.right, counts.true + counts.named), np.nan)
+    return np.where(counts.true > 0, ratio(2 * counts.right, counts.true + counts.named), np.nan)
 
 
 def macro(of_classes: Floats) -> Floats:
     """Mean over the classes that occur, (..., classes) → (...); NaN where none does."""
     occurs = ~np.isnan(of_classes)
-    return _ratio(np.where(occurs, of_classes, 0).sum(axis=-1), occurs.sum(axis=-1))
+    return ratio(np.where(occurs, of_classes, 0).sum(axis=-1), occurs.sum(axis=-1))
 
 
 def mean_over_people(right: NDArray[np.bool_], people: Sequence[str] | NDArray[np.str_]) -> float:
@@ -114,7 +114,7 @@ def calibration_error(gaps: Floats, pictures: Floats | int) -> Floats:
         gaps: sums of `calibration_gaps`, (..., BINS).
         pictures: how many answers were summed, (...).
     """
-    return _ratio(np.abs(gaps).sum(axis=-1), np.asarray(pictures, np.float64))
+    return ratio(np.abs(gaps).sum(axis=-1), np.asarray(pictures, np.float64))
 
 
 def affect_terms(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> Floats:
@@ -132,7 +132,7 @@ def affect_terms(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -
 
 def rmse(terms: Floats) -> Floats:
     """Root of the mean squared error, (..., 5) → (...), 0 to 2, from sums of `affect_terms`; NaN without pictures."""
-    return np.asarray(np.sqrt(_ratio(terms[..., 1], terms[..., 0])))
+    return np.asarray(np.sqrt(ratio(terms[..., 1], terms[..., 0])))
 
 
 def ccc(terms: Floats) -> Floats:
@@ -142,14 +142,14 @@ def ccc(terms: Floats) -> Floats:
     Concordance Correlation Coefficient to Evaluate Reproducibility). 0 where truth or prediction is constant, hence
     with a single picture: neither varies with the other then. NaN where there are none.
     """
-    error, truth, predicted, product = np.moveaxis(_ratio(terms[..., 1:], terms[..., :1]), -1, 0)
+    error, truth, predicted, product = np.moveaxis(ratio(terms[..., 1:], terms[..., :1]), -1, 0)
     covariance = product - truth * predicted
     covariance = np.where(np.abs(covariance) < _NOTHING, 0, covariance)
     is_none = np.isnan(covariance)
-    return np.where(is_none, np.nan, np.nan_to_num(_ratio(2 * covariance, error + 2 * covariance)))
+    return np.where(is_none, np.nan, np.nan_to_num(ratio(2 * covariance, error + 2 * covariance)))
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
+def ratio(part: Floats, whole: Floats) -> Floats:
     """Quotient; NaN where the whole is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     result = np.full(part.shape, np.nan)

@@ -20,6 +20,8 @@ from trainer.stages.result import ClassFigures, TestResult
 MOST_CLASSES = 100
 """Of more, as of identities, neither the confusion nor the figures of each are listed."""
 AFFECTS = ("valence", "arousal")
+_SEED = 0
+"""Of the bootstrap: the same predictions give the same intervals."""
 
 Floats = NDArray[np.float32]
 Sums = NDArray[np.float64]
@@ -144,7 +146,6 @@ def test_result(
     split: str,
     left_out: Mapping[str, int],
     file: str,
-    seed: int,
 ) -> TestResult:
     """Everything that is reported of a stage on the test part of a source.
 
@@ -160,7 +161,6 @@ def test_result(
         split: how it was divided, in words.
         left_out: pictures that could not be used, by reason.
         file: where the predictions are kept, relative to the run's folder.
-        seed: of the bootstrap.
 
     Raises:
         MienError: there is not one picture.
@@ -168,7 +168,7 @@ def test_result(
     if len(predictions) == 0:
         why = "; ".join(left_out) or "its test part is empty"
         raise MienError(f"{source}: {data} has no picture to test on ({why})", "Check the source's split and crop")
-    intervals = bootstrap(_sums_of_units(predictions, training), _figures, seed)
+    intervals = bootstrap(_sums_of_units(predictions, training), _figures, _SEED)
     confusion, of_classes = _classes(predictions)
     is_named = bool((predictions.people != "").all())
     return TestResult(
@@ -264,7 +264,7 @@ def _figures(sums: Mapping[str, Sums]) -> dict[str, Sums]:
             found["macro_f1"] = metrics.macro(metrics.f1(counts))
         found["calibration_error"] = metrics.calibration_error(sums["gaps"], counts.true.sum(axis=-1))
     if "people" in sums:
-        found["mean_over_people"] = sums["people"][:, 0] / sums["people"][:, 1]
+        found["mean_over_people"] = metrics.ratio(sums["people"][:, 0], sums["people"][:, 1])
     for affect in AFFECTS:
         if affect in sums:
             found[f"{affect}_rmse"] = metrics.rmse(sums[affect])

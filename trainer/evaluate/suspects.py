@@ -20,6 +20,9 @@ from trainer.data.output import whole_file
 from trainer.data.sample import Dataset
 from trainer.evaluate.predictions import Predictions, Training, figures
 
+_FORMAT = "mien-suspects"
+_VERSION = 1
+
 
 class Suspect(msgspec.Struct, frozen=True):
     """A picture whose label the model contradicts.
@@ -47,8 +50,8 @@ class SuspectList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """suspects.json: pictures to leave out, as `short_name` calls them, by name of the data set; may be edited."""
 
     names: dict[str, list[str]]
-    format: str = "mien-suspects"
-    version: int = 1
+    format: str = _FORMAT
+    version: int = _VERSION
 
 
 def label_quality(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -147,9 +150,9 @@ def read_suspects(path: Path) -> SuspectList:
         found = msgspec.json.decode(path.read_bytes(), type=SuspectList)
     except (OSError, msgspec.MsgspecError) as error:
         raise MienError(f"{path} cannot be read ({error})", "Give the suspects.json of a report") from error
-    if (found.format, found.version) != (SuspectList.format, SuspectList.version):
+    if (found.format, found.version) != (_FORMAT, _VERSION):
         raise MienError(
-            f"{path} is {found.format} version {found.version}, not {SuspectList.format} {SuspectList.version}",
+            f"{path} is {found.format} version {found.version}, not {_FORMAT} {_VERSION}",
             "Write it anew with this version",
         )
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import MienError
@@ -61,6 +61,7 @@ FOLDS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(samples(), st.one_of(HOLDOUTS, FOLDS), SEEDS)
 def test_parts_are_disjoint_whole_and_the_same_for_a_seed(data: SampleList, split: Split, seed: int) -> None:
     divided = divide(data, split, seed)
@@ -72,6 +73,7 @@ def test_parts_are_disjoint_whole_and_the_same_for_a_seed(data: SampleList, spli
         assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
 
 
+@settings(deadline=None)
 @given(samples(), FOLDS, SEEDS)
 def test_each_picture_is_tested_in_one_fold(data: SampleList, split: Split, seed: int) -> None:
     divided = divide(data, split, seed)
@@ -79,6 +81,7 @@ def test_each_picture_is_tested_in_one_fold(data: SampleList, split: Split, seed
     assert sorted(np.concatenate([parts.test for parts in divided]).tolist()) == list(range(len(data)))
 
 
+@settings(deadline=None)
 @given(samples(), st.floats(0.1, 0.5), st.floats(0.2, 0.5), SEEDS)
 def test_pictures_are_held_out_evenly_from_the_classes(
     data: SampleList, test: float, validation: float, seed: int
@@ -92,6 +95,7 @@ def test_pictures_are_held_out_evenly_from_the_classes(
     assert len(parts.test) == pytest.approx(test * len(data), abs=0.5)
 
 
+@settings(deadline=None)
 @given(samples(), st.integers(2, 10), SEEDS)
 def test_folds_of_pictures_are_even_in_each_class(data: SampleList, folds: int, seed: int) -> None:
     divided = divide(data, Split("folds", folds=folds), seed)
@@ -121,12 +125,14 @@ def test_people_are_dealt_out_in_ascending_order() -> None:
     assert tested == [{"a", "c", "e"}, {"b", "d"}]
 
 
+@settings(deadline=None)
 @given(samples(), SEEDS)
 def test_one_person_is_left_out_in_each_of_as_many_folds(data: SampleList, seed: int) -> None:
     divided = divide(data, Split("folds", folds=0, by_person=True), seed)
     assert [people_of(data, parts.test) for parts in divided] == [{person} for person in "abcdefghij"]
 
 
+@settings(deadline=None)
 @given(st.integers(5, 30), st.integers(5, 30), SEEDS)
 def test_exact_numbers_are_drawn_of_each_class_and_small_ones_give_what_is_left(
     fears: int, joys: int, seed: int
@@ -163,6 +169,7 @@ def test_a_validation_part_that_alone_is_given_out_is_the_test_part() -> None:
     check_whole(data, parts)
 
 
+@settings(deadline=None)
 @given(samples(), SEEDS)
 def test_a_missing_validation_part_is_taken_by_person_where_people_are_named(data: SampleList, seed: int) -> None:
     rows = [(sample.person, sample.expression) for sample in data]

@@ -1,0 +1,130 @@
+"""Pictures that are likely mislabelled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import MienError
+from tests.trainer.evaluate.answers import make_predictions
+from trainer.data.pictures import PictureFile
+from trainer.data.sample import Sample, SampleList
+from trainer.evaluate.predictions import Predictions, Training
+from trainer.evaluate.suspects import (
+    SuspectList,
+    figures_with_and_without,
+    find_suspects,
+    label_quality,
+    read_suspects,
+    suspected,
+    write_suspects,
+)
+
+
+def mislabelled(seed: int, wrong: int = 20) -> Predictions:
+    """600 pictures that a model reads well; the labels of the first `wrong` are not what they show."""
+    random = np.random.default_rng(seed)
+    shown = random.integers(3, size=600)
+    truth = shown.copy()
+    truth[:wrong] = (shown[:wrong] + 1) % 3
+    probabilities = random.dirichlet(np.ones(3), 600) * 0.3
+    probabilities[np.arange(600), shown] += 0.7
+    answers = make_predictions(truth.tolist(), shown.tolist(), [f"p{number % 30}" for number in range(600)])
+    return replace(answers, probabilities=probabilities.astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_wrong_labels_are_found(seed: int) -> None:
+    quality, is_issue = label_quality(mislabelled(seed))
+    # As many as it estimates to be wrong, the worst first: nearly all of them, and nothing else.
+    assert is_issue[:20].sum() >= 10
+    assert not is_issue[20:].any()
+    assert quality[:20].max() < 0.5 < quality[20:].min()
+
+
+def test_the_most_confident_errors_come_first() -> None:
+    answers = make_predictions([0, 0, 0, 1, -1], [0, 1, 1, 2, 0], ["a", "b", "c", "d", "e"])
+    answers.of_classes[:] = [[0.9, 0.1, 0], [0.3, 0.6, 0.1], [0.1, 0.9, 0], [0.2, 0.1, 0.7], [1, 0, 0]]
+    suspects = find_suspects(answers)
+    assert [(one.person, one.truth, one.predicted) for one in suspects] == [
+        ("c", "neutral", "happiness"),
+        ("d", "happiness", "fear"),
+        ("b", "neutral", "happiness"),
+    ]
+    assert suspects[0].name == "fold0/2.png"
+    assert [one.confidence for one in suspects] == pytest.approx([0.9, 0.7, 0.6])
+    assert [one.quality for one in suspects] == pytest.approx([0.1, 0.2, 0.35])  # (1 + label − best other) / 2
+    assert find_suspects(answers, most=2) == suspects[:2]
+    assert np.isnan(label_quality(answers)[0][4])
+
+
+@pytest.mark.parametrize("truth", [[], [1], [1, 1, 1], [-1, -1]])
+@pytest.mark.filterwarnings("error")
+def test_little_is_no_reason_to_stop(truth: list[int]) -> None:
+    answers = make_predictions(truth, [0] * len(truth))
+    quality, is_issue = label_quality(answers)
+    assert len(quality) == len(is_issue) == len(truth)
+    assert not is_issue.any()
+    assert len(find_suspects(answers)) == sum(label >= 0 for label in truth)
+
+
+def test_valence_and_arousal_have_no_suspects() -> None:
+    with pytest.raises(MienError, match="valence or arousal alone"):
+        find_suspects(replace(make_predictions([0], [0]), probabilities=None))
+
+
+def test_both_figures_are_given_and_dropping_flatters() -> None:
+    whole, without, dropped = figures_with_and_without(mislabelled(0), [Training(None, {})])
+    assert 10 <= dropped <= 20
+    assert whole["accuracy"] == pytest.approx(580 / 600)
+    assert without["accuracy"] == pytest.approx(580 / (600 - dropped))
+
+
+def pictures(*paths: str, name: str = "mine") -> SampleList:
+    return SampleList(name, [Sample(PictureFile(Path(path)), "all") for path in paths])
+
+
+def test_suspects_are_found_again_wherever_the_data_lies(tmp_path: Path) -> None:
+    here = [f"/here/mine/images/{number}.png" for number in range(4)]
+    write_suspects(tmp_path / "suspects.json", {"mine": [here[2], here[1], here[2]], "yours": []})
+    suspects = read_suspects(tmp_path / "suspects.json")
+    assert suspects.names == {"mine": ["mine/images/1.png", "mine/images/2.png"], "yours": []}
+    for root in ("/here", "/there/and/deeper"):
+        data = pictures(*[f"{root}/mine/images/{number}.png" for number in range(4)])
+        assert suspected(data, suspects).tolist() == [1, 2]
+    for name in ("yours", "other"):
+        assert len(suspected(pictures("mine/images/1.png", name=name), suspects)) == 0
+
+
+@pytest.mark.parametrize(
+    ("paths", "problem"),
+    [
+        (["mine/images/7.png"], "names 1 pictures of mine, such as mine/images/1.png; 0 have such a name"),
+        (["a/mine/images/1.png", "b/mine/images/1.png"], "2 have such a name"),
+    ],
+)
+def test_a_list_of_other_data_is_refused(paths: list[str], problem: str) -> None:
+    with pytest.raises(MienError, match=problem):
+        suspected(pictures(*paths), SuspectList({"mine": ["mine/images/1.png"]}))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read"),
+        (b"{", "cannot be read"),
+        (b'{"names": ["a"]}', r"cannot be read .*names"),
+        (b'{"names": {}, "pictures": {}}', r"cannot be read .*pictures"),
+        (b'{"names": {}, "version": 2}', "is mien-suspects version 2, not mien-suspects 1"),
+        (b'{"names": {}, "format": "mien-result"}', "is mien-result version 1"),
+    ],
+)
+def test_what_is_no_list_of_suspects_is_refused(tmp_path: Path, content: bytes | None, problem: str) -> None:
+    path = tmp_path / "suspects.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MienError, match=problem):
+        read_suspects(path)
