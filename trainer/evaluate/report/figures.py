@@ -95,7 +95,7 @@ def difference_text(metric: str, value: float | None) -> str:
 
 def difference_unit(metric: str) -> str:
     """What a difference of a metric is counted in."""
-    return {"share": "percentage points", "seconds": "s", "count": "images", "number": ""}[unit(metric)]
+    return {"share": "percentage points", "seconds": "seconds", "count": "images", "number": ""}[unit(metric)]
 
 
 def duration(seconds: float) -> str:
