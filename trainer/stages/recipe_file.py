@@ -93,16 +93,29 @@ def _parse(raw: Any) -> Recipe:
     if not isinstance(raw, dict):
         raise MienError("it holds no recipe", "Begin it with the keys name, title, architecture, sources and stages")
     _check_keys(raw, inspect.type_info(Recipe), "")
-    parts = {key: _convert(raw.get(key, {}), _Layer, key) for key in ("sources", "every", "stages")}
-    for key in ("sources", "stages"):
-        for name, value in parts[key].items():
-            _convert(name, Name, f"{key}.{name}")
-            _convert(value, _Layer, f"{key}.{name}")
-    _check_layer(parts["every"], Stage, "every")
-    sources = {name: _convert(value, Source, f"sources.{name}") for name, value in parts["sources"].items()}
-    stages = {name: _stage(f"stages.{name}", parts["every"], value) for name, value in parts["stages"].items()}
+    every = _convert(raw.get("every", {}), _Layer, "every")
+    _check_layer(every, Stage, "every")
+    _check_sizes(raw.get("sizes", {}))
+    sources = {name: _convert(value, Source, key) for name, key, value in _named(raw.get("sources", {}), "sources")}
+    stages = {name: _stage(key, every, value) for name, key, value in _named(raw.get("stages", {}), "stages")}
     recipe = _convert({**raw, "sources": {}, "stages": {}}, Recipe, "")
     return msgspec.structs.replace(recipe, sources=sources, stages=in_order(stages))
+
+
+def _check_sizes(raw: Any) -> None:
+    """Check the types in all sizes one by one, as conversion at once does not say in which one they are wrong."""
+    for _, size_key, kinds in _named(raw, "sizes"):
+        for _, key, size in _named(kinds, size_key):
+            for part in ("sources", "stages"):
+                list(_named(size.get(part, {}), f"{key}.{part}"))
+            _convert(size, Size, key)
+
+
+def _named(value: Any, key: str) -> Iterator[tuple[str, str, _Layer]]:
+    """Name, key and keys below it of each part of a mapping by name."""
+    for name, part in _convert(value, _Layer, key).items():
+        _convert(name, Name, f"{key}.{name}")
+        yield name, f"{key}.{name}", _convert(part, _Layer, f"{key}.{name}")
 
 
 def _change(recipe: Recipe, size: str, data: str) -> tuple[Recipe, Size]:
@@ -208,7 +221,8 @@ def _convert(value: Any, kind: type[_Kind], key: str) -> _Kind:
         problem, _, place = str(error).partition(" - at `")
         place = "" if place.startswith("key") else place.strip("$`")
         where = f"{key}{place}".lstrip(".")
-        remedy = "Put it in quotes" if problem.startswith("Expected `str`, got") else "Correct that key"
+        is_text_wanted = problem.startswith("Expected `str`, got")
+        remedy = "Put it in quotes" if is_text_wanted else "Add it" if "missing" in problem else "Correct it"
         raise MienError(f"{where}: {problem}" if where else problem, remedy) from error
 
 

@@ -18,7 +18,7 @@ class _Loader(yaml.SafeLoader):
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         found: set[str] = set()
         for key, _ in node.value:
-            if key.value in found:
+            if isinstance(key, yaml.ScalarNode) and key.value in found:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
             found.add(str(key.value))
         return node
