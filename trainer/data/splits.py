@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from trainer.stages.recipe import Split
 
 Numbers = NDArray[np.intp]
 Names = NDArray[np.str_]
-Keys = NDArray[Any]
 
 
 class Parts(NamedTuple):
@@ -104,25 +103,22 @@ def _percent(share: float) -> str:
 class _Known(NamedTuple):
     """What dividing needs to know of N samples; "" is unknown."""
 
-    name: str
+    dataset: Dataset
     parts: Names
     people: Names
     classes: Names
-    pictures: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.dataset.name
 
     def amount(self, split: Split) -> str:
-        return f"{len(np.unique(self.people))} people" if split.by_person else f"{len(self.pictures)} pictures"
+        return f"{len(np.unique(self.people))} people" if split.by_person else f"{len(self.people)} pictures"
 
 
 def _look_through(dataset: Dataset) -> _Known:
-    rows = [
-        (sample.split, sample.person or "", sample.expression or sample.category or "", sample.picture.name)
-        for sample in dataset
-    ]
-    parts, people, classes, pictures = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return _Known(
-        dataset.name, np.array(parts, np.str_), np.array(people, np.str_), np.array(classes, np.str_), list(pictures)
-    )
+    rows = [(sample.split, sample.person or "", sample.expression or sample.category or "") for sample in dataset]
+    return _Known(dataset, *np.array(rows, np.str_).reshape(-1, 3).T)
 
 
 def _official(known: _Known, split: Split, random: np.random.Generator) -> list[Parts]:
@@ -188,7 +184,7 @@ def _everything(known: _Known, _split: Split, _random: np.random.Generator) -> l
     return [Parts(numbers, numbers[:0], numbers)]
 
 
-def _units(known: _Known, numbers: Numbers, by_person: bool, random: np.random.Generator) -> tuple[Keys, Keys]:
+def _units(known: _Known, numbers: Numbers, by_person: bool, random: np.random.Generator) -> tuple[Numbers, Numbers]:
     """What is dealt out: each sample's key (its person, or its own number), and the keys of `numbers` in random order.
 
     Pictures are sorted by class, so that dealing them out evenly gives each part its share of each class.
@@ -199,18 +195,19 @@ def _units(known: _Known, numbers: Numbers, by_person: bool, random: np.random.G
     unnamed = numbers[known.people[numbers] == ""]
     if len(unnamed):
         raise MienError(
-            f"{known.pictures[unnamed[0]]}: {known.name} does not say who this is",
+            f"{known.dataset[int(unnamed[0])].picture.name}: {known.name} does not say who this is",
             "Divide by person only what names its people",
         )
-    return known.people, random.permutation(np.unique(known.people[numbers]))
+    _, people = np.unique(known.people, return_inverse=True)  # numbers in ascending order of the names
+    return people, random.permutation(np.unique(people[numbers]))
 
 
-def _take(order: Keys, share: float) -> tuple[Keys, Keys]:
+def _take(order: Numbers, share: float) -> tuple[Numbers, Numbers]:
     """The rest, and a share taken evenly from the order."""
     steps = np.floor(np.arange(len(order) + 1) * share + 0.5)
     is_taken = np.diff(steps) > 0
     return order[~is_taken], order[is_taken]
 
 
-def _parts(keys: Keys, *chosen: Keys) -> Parts:
+def _parts(keys: Numbers, *chosen: Numbers) -> Parts:
     return Parts(*(np.flatnonzero(np.isin(keys, some)) for some in chosen))

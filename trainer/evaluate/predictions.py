@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,6 +24,11 @@ MOST_CLASSES = 100
 AFFECTS = ("valence", "arousal")
 _SEED = 0
 """Of the bootstrap: the same predictions give the same intervals."""
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+"""What numpy raises for a file that is cut off, changed or of something else."""
 
 Floats = NDArray[np.float32]
 Sums = NDArray[np.float64]
@@ -104,7 +111,7 @@ def load_predictions(path: Path) -> Predictions:
         labels = tuple(str(label) for label in arrays.pop("labels"))
         optional = {"probabilities", *(f"{affect}_{kind}" for affect in AFFECTS for kind in ("truth", "predicted"))}
         return Predictions(labels, **{**dict.fromkeys(optional), **arrays})
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise MienError(f"{path} holds no predictions ({error})", "Run the recipe again to write it anew") from error
 
 
@@ -132,9 +139,7 @@ class Training:
 
 def figures(predictions: Predictions, training: Sequence[Training]) -> dict[str, float]:
     """Figures by name, as `trainer.stages.result.TestResult` lists them; without those that are not defined."""
-    sums = _sums_of_units(predictions, training)
-    total = _figures({name: values.sum(axis=0, keepdims=True) for name, values in sums.items()})
-    return {name: float(value[0]) for name, value in total.items() if not np.isnan(value[0])}
+    return _total(_sums_of_units(predictions, training))
 
 
 def test_result(
@@ -151,7 +156,7 @@ def test_result(
 
     Intervals are 95 % percentile intervals of a bootstrap over people, or over pictures where not all people are named
     (`people` is None then); there are none for fewer than two people. The calibration error has none: resampling
-    raises it.
+    raises it. A figure that is not defined is left out.
 
     Args:
         predictions: of all folds, pooled.
@@ -168,7 +173,8 @@ def test_result(
     if len(predictions) == 0:
         why = "; ".join(left_out) or "its test part is empty"
         raise MienError(f"{source}: {data} has no picture to test on ({why})", "Check the source's split and crop")
-    intervals = bootstrap(_sums_of_units(predictions, training), _figures, _SEED)
+    sums = _sums_of_units(predictions, training)
+    intervals = bootstrap(sums, _figures, _SEED)
     confusion, of_classes = _classes(predictions)
     is_named = bool((predictions.people != "").all())
     return TestResult(
@@ -181,7 +187,7 @@ def test_result(
         folds=len(np.unique(predictions.fold)),
         left_out=dict(left_out),
         labels=predictions.labels,
-        figures=figures(predictions, training),
+        figures=_total(sums),
         intervals={name: bounds for name, bounds in intervals.items() if name != "calibration_error"},
         confusion=confusion,
         classes=of_classes,
@@ -250,6 +256,11 @@ def _sums_of_classes(
         cells = np.bincount(own * classes + of_class % classes, minlength=units * classes)
         sums[name] = cells.reshape(units, classes).astype(np.float64)
     return sums | {"gaps": sum_by_unit(metrics.calibration_gaps(truth, probabilities), unit, units)}
+
+
+def _total(sums: Mapping[str, Sums]) -> dict[str, float]:
+    total = _figures({name: values.sum(axis=0, keepdims=True) for name, values in sums.items()})
+    return {name: float(value[0]) for name, value in total.items() if not np.isnan(value[0])}
 
 
 def _figures(sums: Mapping[str, Sums]) -> dict[str, Sums]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError, require
 from trainer.data.output import whole_file
 from trainer.data.sample import Dataset
-from trainer.evaluate.predictions import Predictions, Training, figures
+from trainer.evaluate.predictions import Predictions
 
 _FORMAT = "mien-suspects"
 _VERSION = 1
@@ -54,70 +54,51 @@ class SuspectList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = _VERSION
 
 
-def label_quality(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """How well held-out predictions agree with each label.
+def find_suspects(predictions: Predictions) -> list[Suspect]:
+    """The errors of models on pictures that they have not been trained on, the most confident first.
 
     Args:
-        predictions: of classes, by models that have not been trained on these pictures.
+        predictions: of classes; pictures without a label do not count.
 
     Returns:
-        float64 (N,), quality as in `Suspect`: 0.5 where another class is as probable as the label, NaN without a
-        label. And bool (N,), whether confident learning takes the label for wrong.
+        By rising quality of the label. Each picture whose label is taken for wrong is among them.
 
     Raises:
         MienError: cleanlab is not installed, or no classes are predicted.
     """
-    quality, is_issue = np.full(len(predictions), np.nan), np.zeros(len(predictions), np.bool_)
-    known = predictions.truth >= 0
+    known = np.flatnonzero(predictions.truth >= 0)
     truth, probabilities = predictions.truth[known], predictions.of_classes[known].astype(np.float64)
-    if len(truth) == 0:
-        return quality, is_issue
-    rank, find = require("cleanlab.rank", "trainer"), require("cleanlab.filter", "trainer")
-    quality[known] = rank.get_label_quality_scores(truth, probabilities, method="normalized_margin")
-    if len(np.unique(truth)) > 1:  # cleanlab compares classes
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="May not flag all label issues")
-            is_issue[known] = find.find_label_issues(truth, probabilities, n_jobs=1)
-    return quality, is_issue
-
-
-def find_suspects(predictions: Predictions, most: int | None = None) -> list[Suspect]:
-    """The errors of a model, the most confident first: lowest quality of the label.
-
-    Args:
-        predictions: as for `label_quality`.
-        most: how many; None for all.
-
-    Raises:
-        MienError: as for `label_quality`.
-    """
-    quality, is_issue = label_quality(predictions)
-    wrong = np.flatnonzero((predictions.truth >= 0) & (predictions.predicted != predictions.truth))
-    wrong = wrong[np.argsort(quality[wrong], kind="stable")][:most]
+    quality, is_issue = _quality(truth, probabilities)
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != truth)
     return [
         Suspect(
-            name=str(predictions.names[number]),
-            person=str(predictions.people[number]),
-            truth=predictions.labels[predictions.truth[number]],
-            predicted=predictions.labels[predictions.predicted[number]],
-            confidence=float(predictions.of_classes[number].max()),
+            name=str(predictions.names[known[number]]),
+            person=str(predictions.people[known[number]]),
+            truth=predictions.labels[truth[number]],
+            predicted=predictions.labels[predicted[number]],
+            confidence=float(probabilities[number].max()),
             quality=float(quality[number]),
             is_issue=bool(is_issue[number]),
         )
-        for number in wrong
+        for number in wrong[np.argsort(quality[wrong], kind="stable")]
     ]
 
 
-def figures_with_and_without(
-    predictions: Predictions, training: Sequence[Training]
-) -> tuple[dict[str, float], dict[str, float], int]:
-    """Figures of all pictures, figures without those whose label is taken for wrong, and how many those are.
-
-    Raises:
-        MienError: as for `label_quality`.
-    """
-    _, is_issue = label_quality(predictions)
-    return figures(predictions, training), figures(predictions.select(~is_issue), training), int(is_issue.sum())
+def _quality(
+    truth: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Quality of each label, float64 (N,), 0 to 1, and whether it is taken for wrong, bool (N,)."""
+    rank, find = require("cleanlab.rank", "trainer"), require("cleanlab.filter", "trainer")
+    if len(np.unique(truth)) < 2:  # cleanlab compares classes
+        is_issue = np.zeros(len(truth), np.bool_)
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="May not flag all label issues")
+            is_issue = find.find_label_issues(truth, probabilities, n_jobs=1)
+    if len(truth) == 0:
+        return np.zeros(0), is_issue
+    return rank.get_label_quality_scores(truth, probabilities, method="normalized_margin"), is_issue
 
 
 def short_name(picture: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -60,6 +61,11 @@ def test_what_is_no_file_of_predictions_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(MienError, match=r"p\.npz holds no predictions"):
             load_predictions(path)
+    random = np.random.default_rng(0)
+    for place in random.integers(len(whole), size=200):
+        path.write_bytes(whole[:place] + bytes(random.integers(256, size=3, dtype=np.uint8)) + whole[place + 3 :])
+        with contextlib.suppress(MienError):  # not every byte matters
+            load_predictions(path)
     np.savez(path, labels=np.array(["a"]))
     with pytest.raises(MienError, match=r"p\.npz holds no predictions.*truth"):
         load_predictions(path)
@@ -100,6 +106,7 @@ def test_figures_are_those_of_the_metrics() -> None:
     assert (found.people, found.shared_people, found.pictures, found.folds) == (2, 1, 6, 1)
     assert (found.labels, found.left_out, found.predictions) == (LABELS, {"no face": 2}, "p.npz")
     right = np.array(truth) == np.array(predicted)
+    assert predictions.figures(make_predictions(truth, predicted, people), UNKNOWN) == found.figures
     assert found.figures["mean_over_people"] == metrics.mean_over_people(right, people)
 
 
