@@ -93,9 +93,9 @@ def check_recipe(recipe: Recipe, stages: Mapping[str, Stage]) -> None:
     for name, stage in recipe.stages.items():
         _check_stage(f"stages.{name}", name, stage, recipe)
     for number, table in enumerate(recipe.tables):
-        _check_table(f"tables[{number}]", table, stages)
+        _check_table(f"tables[{number}]", table, stages, recipe.sources)
     for number, trend in enumerate(recipe.trends):
-        _check_trend(f"trends[{number}]", trend, stages)
+        _check_trend(f"trends[{number}]", trend, stages, recipe.sources)
 
 
 def _check_source(key: str, source: Source, sources: Mapping[str, Source]) -> None:
@@ -219,13 +219,13 @@ def _check_validation(key: str, stage: Stage, split: Split) -> None:
             )
 
 
-def _check_table(key: str, table: Table, stages: Mapping[str, Stage]) -> None:
+def _check_table(key: str, table: Table, stages: Mapping[str, Stage], sources: Mapping[str, Source]) -> None:
     for metric in table.metrics:
         check_known(f"{key}.metrics", metric, METRICS, "metric")
     names = [row.name for row in table.rows]
     for number, row in enumerate(table.rows):
         place = f"{key}.rows[{number}]"
-        _check_test(place, row, stages)
+        _check_test(place, row, table.metrics, stages, sources)
         for metric in row.published:
             check_known(f"{place}.published", metric, table.metrics, "metric of this table")
         if row.gap_to:
@@ -234,14 +234,14 @@ def _check_table(key: str, table: Table, stages: Mapping[str, Stage]) -> None:
             raise MienError(f"{place}.name: there is another row {row.name!r}", "Give each row a name of its own")
 
 
-def _check_trend(key: str, trend: Trend, stages: Mapping[str, Stage]) -> None:
+def _check_trend(key: str, trend: Trend, stages: Mapping[str, Stage], sources: Mapping[str, Source]) -> None:
     second_metric = trend.second_metric or trend.metric
     sides = (
         ("first", trend.first, "metric", trend.metric),
         ("second", trend.second, "second_metric" if trend.second_metric else "metric", second_metric),
     )
     for side, arm, name, metric in sides:
-        _check_test(f"{key}.{side}", arm, stages)
+        _check_test(f"{key}.{side}", arm, (metric,), stages, sources)
         check_known(f"{key}.{name}", metric, METRICS, "metric")
         target = stages[arm.stage].target
         if metric not in _metrics(target):
@@ -251,12 +251,20 @@ def _check_trend(key: str, trend: Trend, stages: Mapping[str, Stage]) -> None:
             )
 
 
-def _check_test(key: str, arm: Row | Arm, stages: Mapping[str, Stage]) -> None:
-    """Whether the stage is there and tested there."""
+def _check_test(
+    key: str, arm: Row | Arm, metrics: Iterable[str], stages: Mapping[str, Stage], sources: Mapping[str, Source]
+) -> None:
+    """Whether the stage is there and tested there, on pictures that it was not trained on."""
     check_known(f"{key}.stage", arm.stage, stages, "stage")
     stage = stages[arm.stage]
-    if arm.test:
-        check_known(f"{key}.test", arm.test, [stage.data, *stage.tests], f"test of {arm.stage}")
+    test = arm.test or stage.data
+    check_known(f"{key}.test", test, [stage.data, *stage.tests], f"test of {arm.stage}")
+    is_tested = any(metric not in ("training_accuracy", *COST_METRICS) for metric in metrics)
+    if is_tested and test == stage.data and sources[test].split.kind == "everything":
+        raise MienError(
+            f"{key}.test: {arm.stage} is trained on everything in {test}, so it cannot be tested on it",
+            f"Name a test of {arm.stage}: {', '.join(stage.tests) or 'it has none yet'}",
+        )
 
 
 def _metrics(target: str) -> tuple[str, ...]:

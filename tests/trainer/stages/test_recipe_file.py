@@ -280,6 +280,12 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("stages.deep.target", "affect", r"stages\.deep\.loss: cross_entropy is for classes.*mse or ccc"),
     ("stages.mood.center", {}, r"stages\.mood\.center: the target valence has no classes"),
     ("stages.mood.balance", {"kind": "up"}, r"stages\.mood\.balance: the target valence has no classes"),
+    ("stages.deep.data", "japanese", r"stages\.deep\.schedule\.kind: .*japanese has no validation part"),
+    (
+        "stages.deep",
+        {"data": "japanese", "schedule": {"kind": "constant"}},
+        r"rows\[2\]\.test: .*everything in japanese",
+    ),
     ("sources.people.split.by_person", True, r"stages\.faces\.target: nobody in the test part of people"),
     (
         "stages.faces.stop_after",
