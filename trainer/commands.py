@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
 import msgspec
 
-Json = Annotated[bool, cyclopts.Parameter(name="--json", negative="")]
-Positive = Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))]
+from mien.benchmark.machine import machine_facts
+from trainer.data.commands import Json, Positive, print_json, progress
+
 Precision = Literal["32", "bf16", "16"]
 
 
@@ -40,6 +42,31 @@ def run(
         only: stages that are wanted, with what they start from; by default all.
         as_json: print the result as JSON instead of tables.
     """
+    from trainer.show import run_progress, show_result
+    from trainer.stages.run import Options, run_recipe
+
+    wanted = tuple(only or ())
+    options = Options(
+        recipe=recipe,
+        data=data,
+        size=size,
+        out=out,
+        workers=jobs,
+        seeds=seeds,
+        precision=precision,
+        without=without,
+        only=wanted,
+    )
+    with run_progress() as shown:
+        done = run_recipe(options, shown)
+    if done is None:  # another process under torchrun tells
+        return
+    result, resolved, page = done
+    if as_json:
+        print_json(result)
+    else:
+        show_result(result, resolved)
+        print(f"\nreport: {page}")
 
 
 def recipes(*, as_json: Json = False) -> None:
@@ -48,6 +75,14 @@ def recipes(*, as_json: Json = False) -> None:
     Args:
         as_json: print JSON instead of a table.
     """
+    from trainer.show import show_recipes, summarise_recipe
+    from trainer.stages.recipe_file import built_in_recipes, load_recipe
+
+    found = [summarise_recipe(load_recipe(name)) for name in built_in_recipes()]
+    if as_json:
+        print_json(found)
+    else:
+        show_recipes(found)
 
 
 def evaluate(checkpoint: Path, dataset: str, path: Path, *, as_json: Json = False) -> None:
@@ -59,6 +94,15 @@ def evaluate(checkpoint: Path, dataset: str, path: Path, *, as_json: Json = Fals
         path: its folder, or the csv file.
         as_json: print JSON instead of tables.
     """
+    from trainer.show import show_test
+    from trainer.stages.answers import evaluate_checkpoint
+
+    with progress("pictures") as tell:
+        result = evaluate_checkpoint(checkpoint, dataset, path, tell)
+    if as_json:
+        print_json(result)
+    else:
+        show_test(result)
 
 
 def report(folder: Path) -> None:
@@ -67,6 +111,12 @@ def report(folder: Path) -> None:
     Args:
         folder: that `run` wrote into.
     """
+    from trainer.show import show_result
+    from trainer.stages.run import report_run
+
+    result, recipe, page = report_run(folder)
+    show_result(result, recipe)
+    print(f"\nreport: {page}")
 
 
 def bench(*, as_json: Json = False) -> None:
@@ -75,8 +125,14 @@ def bench(*, as_json: Json = False) -> None:
     Args:
         as_json: print JSON instead of a table.
     """
+    from trainer.stages.benchmark import measure_speed
 
-
-def print_json(value: object) -> None:
-    """Print as JSON that people can read."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    speed = measure_speed()
+    measured = {**machine_facts(), "torch": version("torch"), **msgspec.structs.asdict(speed)}
+    measured["share of the bare loop"] = round(speed.share_of_bare, 3)
+    if as_json:
+        print_json(measured)
+        return
+    for name, value in measured.items():
+        unit = " pictures/s" if isinstance(value, float) and value > 2 else ""
+        print(f"{name}: {value:.0f}{unit}" if unit else f"{name}: {value}")

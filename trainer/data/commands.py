@@ -41,10 +41,10 @@ def describe(name: str, path: Path, *, as_json: Json = False) -> None:
         path: its folder, or the csv file.
         as_json: print JSON instead of a table.
     """
-    with _progress("samples") as tell:
+    with progress("samples") as tell:
         description = open_dataset(name, path).describe(tell)
     if as_json:
-        _print_json(description)
+        print_json(description)
     else:
         _show(description)
 
@@ -69,10 +69,10 @@ def shards(
         records_per_shard: pictures in one tar file.
         as_json: print what was written as JSON.
     """
-    with _progress("records") as tell:
+    with progress("records") as tell:
         index = write_shards(open_dataset(name, path), out, seed, tell, records_per_shard)
     if as_json:
-        _print_json(index)
+        print_json(index)
     else:
         print(f"{index.done} records of {index.dataset} in {len(index.shards)} shards: {out}")
 
@@ -99,11 +99,11 @@ def render(
         workers: processes.
         as_json: print what was made as JSON.
     """
-    with _progress("pictures") as tell:
+    with progress("pictures") as tell:
         made = render_domain(domain, out, count=count, side=size, seed=seed, workers=workers, progress=tell)
     description = open_renders(out).describe()
     if as_json:
-        _print_json({"made": made, "folder": str(out), **msgspec.structs.asdict(description)})
+        print_json({"made": made, "folder": str(out), **msgspec.structs.asdict(description)})
     else:
         print(f"{made} pictures made, {description.samples} there: {out}")
 
@@ -139,25 +139,26 @@ def sheet(
         page = sheet_of_folder(Path(what), rows=rows, columns=columns, landmarks=landmarks)
     save_sheet(page, out)
     if as_json:
-        _print_json({"of": what, "file": str(out), "width": page.shape[1], "height": page.shape[0]})
+        print_json({"of": what, "file": str(out), "width": page.shape[1], "height": page.shape[0]})
     else:
         print(out)
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Tell]:
+def progress(what: str) -> Iterator[Tell]:
     """A bar on the terminal, where there is one; standard output stays free for results."""
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
         *(TimeElapsedColumn(), TimeRemainingColumn()),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Print as JSON that people can read, too."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 

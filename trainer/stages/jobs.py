@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mien.errors import MienError
 from trainer.stages.recipe import Recipe
@@ -20,8 +21,8 @@ from trainer.stages.result import Epoch
 
 AGAIN = "Give the same command again: it goes on where it stopped"
 
-TellJob = Callable[["Job", Epoch | None], None]
-"""Told of each epoch of a job, and None when a job begins."""
+TellJob = Callable[["Job", Epoch | Literal["begins", "is done"]], None]
+"""Told what becomes of each job: it begins, has trained an epoch, is done."""
 
 Work = Callable[["Job", Callable[[Epoch], None]], None]
 """Does a job and tells of its epochs; what it gives stays in the job's folder. Must pass between processes."""
@@ -67,9 +68,9 @@ def plan_jobs(recipe: Recipe, seeds: int, folds: Mapping[str, int | None], only:
         only: stages that are wanted, with what they start from; empty = all.
 
     Raises:
-        MienError: a wanted stage is unknown, or a stage cannot tell which fold of another one to start from.
+        MienError: there is no such stage, or a stage cannot tell which fold of another one to start from.
     """
-    wanted = _with_starts(recipe, only)
+    wanted = with_starts(recipe, only)
     jobs: dict[tuple[str, int, int | None], Job] = {}
     for seed in range(seeds):
         for name, stage in recipe.stages.items():
@@ -90,7 +91,12 @@ def plan_jobs(recipe: Recipe, seeds: int, folds: Mapping[str, int | None], only:
     return list(jobs.values())
 
 
-def _with_starts(recipe: Recipe, only: Iterable[str]) -> set[str]:
+def with_starts(recipe: Recipe, only: Iterable[str]) -> set[str]:
+    """Some stages (all, where none is named) with those that they start from.
+
+    Raises:
+        MienError: there is no such stage.
+    """
     wanted: set[str] = set()
     for name in only or recipe.stages:
         if name not in recipe.stages:
@@ -116,9 +122,10 @@ def run_jobs(jobs: list[Job], work: Work, workers: int, tell: TellJob) -> None:
     """
     if workers == 1:
         for job in jobs:
-            tell(job, None)
+            tell(job, "begins")
             with _named(job):
-                work(job, lambda epoch, job=job: tell(job, epoch))  # type: ignore[misc]
+                work(job, partial(tell, job))
+            tell(job, "is done")
     else:
         _Pool(work, min(workers, len(jobs)), tell).run(jobs)
 
@@ -169,7 +176,7 @@ class _Pool:
 
     def _begin(self, pipe: Connection, job: Job) -> None:
         self._running[pipe] = job
-        self._tell(job, None)
+        self._tell(job, "begins")
         try:
             pipe.send(job)
         except OSError as error:
@@ -190,6 +197,7 @@ class _Pool:
             raise MienError(*message)
         if message is not None:
             raise RuntimeError(message)
+        self._tell(job, "is done")
         return True
 
 

@@ -1,0 +1,87 @@
+"""What trained networks answer on pictures: of a job's test parts, and of any data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from mien.errors import MienError
+from trainer.data.batches import Batches, Examples, make_examples
+from trainer.data.catalogue import open_dataset
+from trainer.data.crops import open_crops
+from trainer.data.sample import Tell
+from trainer.evaluate.predictions import Predictions, Training, test_result
+from trainer.models import Network
+from trainer.stages.checkpoint import open_network
+from trainer.stages.fit import make_fabric, predict
+from trainer.stages.recipe import Stage
+from trainer.stages.result import TestResult
+
+_BATCH_SIZE = 64
+_ROBOT_CROP = 1.0
+"""No room around it."""
+
+
+def answer(network: Network, examples: Examples, fabric: Fabric, fold: int = 0) -> Predictions:
+    """Let a network answer on a test part; in every process with the whole.
+
+    Args:
+        network: trained; moved to the fabric's device.
+        examples: the test part.
+        fabric: of the processes that share the work.
+        fold: whose network it is.
+    """
+    rank, world_size = fabric.global_rank, fabric.world_size
+    batches = Batches(examples, _BATCH_SIZE, rank=rank, world_size=world_size, is_training=False, device=fabric.device)
+    told = predict(network, batches, fabric)
+    return Predictions(
+        labels=examples.labels,
+        truth=told.classes,
+        probabilities=told.probabilities,
+        valence_truth=None if told.valence is None else told.true_valence,
+        valence_predicted=told.valence,
+        arousal_truth=None if told.arousal is None else told.true_arousal,
+        arousal_predicted=told.arousal,
+        people=examples.people,
+        names=np.array(examples.names, np.str_),
+        fold=np.full(len(examples), fold, np.int64),
+    )
+
+
+def evaluate_checkpoint(folder: Path, dataset_name: str, path: Path, tell: Tell) -> TestResult:
+    """Measure a trained network on all pictures of a data set, cut as those that it was trained on.
+
+    Args:
+        folder: of the checkpoint.
+        dataset_name: name of the data set, one of `trainer.data.catalogue.ENTRIES`.
+        path: its folder, or its file where it is one.
+        tell: told how many pictures are cut.
+
+    Raises:
+        MienError: the checkpoint or the data cannot be used, or no picture has a label that the network knows.
+    """
+    network, card = open_network(folder)
+    if not card.lineage:
+        raise MienError(f"{folder}: its card does not say what it has learned", "Name the folder of a trained stage")
+    dataset = open_dataset(dataset_name, path)
+    stage = Stage(
+        data=dataset_name,
+        target=card.lineage[-1].target,  # type: ignore[arg-type]
+        crop=card.crop,
+        detector=card.detector,  # type: ignore[arg-type]
+        landmarks=card.landmarks,  # type: ignore[arg-type]
+    )
+    crops = open_crops(dataset, stage, card.input, _ROBOT_CROP, tell)
+    examples = make_examples(dataset, crops, stage.target, card.outputs.labels)
+    splits = sorted({dataset[number].split for number in examples.numbers.tolist()})
+    return test_result(
+        answer(network, examples, make_fabric()),
+        [Training(None, dict.fromkeys(card.outputs.affect, float("nan")))],
+        source=dataset_name,
+        data=dataset.name,
+        split=f"split {', '.join(splits)}",
+        left_out=examples.left_out,
+        file="",
+    )

@@ -1,0 +1,135 @@
+"""From what finished jobs left to the result of a run: folds are pooled, figures computed, trends judged."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import MienError
+from trainer.evaluate.predictions import Training, load_predictions, pool, test_result
+from trainer.evaluate.trends import judge
+from trainer.stages.claim import Claim
+from trainer.stages.job_result import JobResult, answers_file, read_job
+from trainer.stages.jobs import AGAIN, Job
+from trainer.stages.recipe_file import dump_recipe
+from trainer.stages.result import RecipeResult, StageResult, TestResult
+
+Finished = Mapping[Job, JobResult]
+
+
+def gather(claim: Claim, jobs: Sequence[Job], folder: Path) -> RecipeResult:
+    """The result of the stages of which all folds are finished.
+
+    Args:
+        claim: what is run in the folder.
+        jobs: all jobs of the run, finished or not.
+        folder: of the run.
+
+    Raises:
+        MienError: no stage is finished, or what a job left is damaged.
+    """
+    found = {job: read_job(folder / job.place) for job in jobs}
+    finished = {job: result for job, result in found.items() if result is not None}
+    of_stage: dict[tuple[int, str], list[Job]] = defaultdict(list)
+    for job in jobs:
+        of_stage[job.seed, job.stage].append(job)
+    stages = [_stage(folds, finished, folder) for folds in of_stage.values() if finished.keys() >= set(folds)]
+    if not stages:
+        raise MienError(f"{folder}: no stage is finished yet", AGAIN)
+    recipe = claim.recipe
+    network = next(
+        (r for r in finished.values() if r.architecture == recipe.architecture), next(iter(finished.values()))
+    )
+    return RecipeResult(
+        recipe=recipe.name,
+        title=recipe.title,
+        paper=recipe.paper,
+        size=claim.size,
+        data=claim.data,
+        command=claim.command,
+        architecture=network.architecture,
+        stands_in_for=claim.stands_in_for,
+        parameters=network.parameters,
+        macs=network.macs,
+        seeds=max(stage.seed for stage in stages) + 1,
+        machine=claim.machine,
+        versions=claim.versions,
+        seconds=sum(stage.figures["seconds"] for stage in stages),
+        recipe_text=dump_recipe(recipe),
+        stages=stages,
+        verdicts=judge(recipe, stages),
+    )
+
+
+def _stage(jobs: list[Job], finished: Finished, folder: Path) -> StageResult:
+    """One stage with one seed, from its folds."""
+    results = [finished[job] for job in jobs]
+    first = jobs[0]
+    return StageResult(
+        stage=first.stage,
+        seed=first.seed,
+        lineage=results[0].lineage,
+        folds=len(jobs),
+        trained=results[0].trained,
+        figures=_figures(jobs, finished),
+        parts={part: _sum(result.parts[part] for result in results) for part in results[0].parts},
+        epochs=[result.epochs for result in results],
+        tests={source: _test(source, jobs, results, folder) for source in results[0].tests},
+    )
+
+
+def _figures(jobs: Sequence[Job], finished: Finished) -> dict[str, float]:
+    """Of the training: means over folds; sums for images and seconds."""
+    results = [finished[job] for job in jobs]
+    epochs = [epoch for result in results for epoch in result.epochs]
+    last = [result.epochs[-1] for result in results]
+    score = float(np.mean([epoch.training_score for epoch in last]))
+    passed = [epoch for job in set(_chain(jobs)) for epoch in finished[job].epochs]
+    return {
+        # Accuracy is a share; of valence and arousal alone, the score is minus the RMSE.
+        **({"training_accuracy": score} if results[0].has_classes else {"training_rmse": -score}),
+        "training_loss": float(np.mean([epoch.loss for epoch in last])),
+        "images_seen": sum(epoch.pictures for epoch in epochs),
+        "seconds": sum(epoch.seconds for epoch in epochs),
+        "seconds_per_epoch": float(np.mean([epoch.seconds for epoch in epochs])),
+        "epochs": len(epochs) / len(results),
+        "chain_images_seen": sum(epoch.pictures for epoch in passed),
+        "chain_seconds": sum(epoch.seconds for epoch in passed),
+    }
+
+
+def _chain(jobs: Iterable[Job]) -> Iterable[Job]:
+    """The jobs with all that they started from."""
+    for job in jobs:
+        start: Job | None = job
+        while start is not None:
+            yield start
+            start = start.start
+
+
+def _test(source: str, jobs: Sequence[Job], results: Sequence[JobResult], folder: Path) -> TestResult:
+    """The folds' answers on a source, pooled, and their figures."""
+    first = jobs[0]
+    answers = [load_predictions(answers_file(folder / job.place, source)) for job in jobs]
+    file = answers_file(Path(f"seed{first.seed}", first.stage), source)
+    if first.fold is not None:
+        pool(answers).save(folder / file)
+    return test_result(
+        pool(answers),
+        [Training(result.people, result.means) for result in results],
+        source=source,
+        data=results[0].tests[source].data,
+        split=results[0].tests[source].split,
+        left_out=_sum(result.tests[source].left_out for result in results),
+        file=str(file),
+    )
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for some in counts:
+        total.update(some)
+    return dict(total)

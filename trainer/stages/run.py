@@ -1,0 +1,237 @@
+"""A recipe from its file to its report: what is run where, its jobs, and what they gave together.
+
+out/cross_domain-rendered-smoke/
+    run.json                    what is run here
+    seed0/STAGE[/fold03]/       a job: its network (card.json), its answers (SOURCE.npz), job.json once it is done
+    result.json                 all figures
+    report.html, .md, .json     the same for people
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from mien.benchmark.machine import machine_facts
+from mien.errors import MienError
+from trainer.data.crops import Crops
+from trainer.data.output import sole_writer, whole_file
+from trainer.data.sample import Tell
+from trainer.evaluate.report import PictureOf, write_report
+from trainer.evaluate.suspects import SuspectList, read_suspects
+from trainer.stages.claim import RENDERED, Claim, Precision, check_claim, read_claim, write_claim
+from trainer.stages.fit import make_fabric
+from trainer.stages.gather import gather
+from trainer.stages.job_result import JobResult, read_job
+from trainer.stages.jobs import Job, plan_jobs, run_jobs, with_starts
+from trainer.stages.material import Material
+from trainer.stages.recipe import Recipe
+from trainer.stages.recipe_file import load_recipe, resolve
+from trainer.stages.result import Epoch, RecipeResult
+from trainer.stages.train import train_job
+
+RESULT = "result.json"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command asks for.
+
+    Attributes:
+        recipe: name of a built-in one, or path of a yaml file.
+        data: folder of the data sets, or `RENDERED`.
+        size: smoke or study.
+        out: folder of the run; None = out/RECIPE-DATA-SIZE.
+        workers: processes that do jobs side by side.
+        seeds: repetitions; None = as the recipe has it.
+        precision: of the arithmetic.
+        without: suspects.json; None = nothing is left out.
+        only: stages that are wanted; empty = all.
+    """
+
+    recipe: str
+    data: str
+    size: Literal["smoke", "study"]
+    out: Path | None = None
+    workers: int = 1
+    seeds: int | None = None
+    precision: Precision = "32"
+    without: Path | None = None
+    only: tuple[str, ...] = ()
+
+
+class Progress(Protocol):
+    """Shows how far a run has come."""
+
+    def prepared(self, done: int, total: int) -> None:
+        """Pictures that are rendered or cut."""
+
+    def planned(self, epochs: dict[Job, int], finished: int) -> None:
+        """Jobs that are to be done, with their epochs at most; and how many were done before."""
+
+    def told(self, job: Job, event: Epoch | Literal["begins", "is done"], result: JobResult | None) -> None:
+        """What became of a job; its result when it is done."""
+
+
+def _silent(_done: int, _total: int) -> None:
+    pass
+
+
+class Run:
+    """A recipe in a folder: what its jobs need, made once in each process."""
+
+    def __init__(self, claim: Claim, folder: Path, tell: Tell = _silent) -> None:
+        self.claim, self.folder, self._tell = claim, folder, tell
+
+    @cached_property
+    def material(self) -> Material:
+        """Its data."""
+        root = None if self.claim.root is None else Path(self.claim.root)
+        return Material(self.claim.recipe, root, self.claim.side, self.claim.without, self._tell)
+
+    @cached_property
+    def fabric(self) -> Fabric:
+        """Its processes."""
+        return make_fabric(self.claim.precision)
+
+    def train(self, job: Job, tell: Callable[[Epoch], None]) -> None:
+        """Do a job."""
+        train_job(job, self.claim.recipe, self.material, self.fabric, self.folder, tell)
+
+
+def run_recipe(options: Options, progress: Progress) -> tuple[RecipeResult, Recipe, Path] | None:
+    """Train and test the stages of a recipe that are not finished, and write the report.
+
+    Under torchrun all processes do every job together, and only the first one writes.
+
+    Returns:
+        The result, the recipe as it was run, and the page of the report; None in all but the first process.
+
+    Raises:
+        MienError: recipe, data or folder cannot be used; a job failed. What is finished stays.
+    """
+    claim = make_claim(options)
+    folder = options.out or Path("out") / f"{claim.recipe.name}-{claim.data}-{claim.size}"
+    run = Run(claim, folder, progress.prepared)
+    if run.fabric.world_size > 1 and options.workers > 1:
+        raise MienError("--jobs does not go with torchrun, whose processes do each job together", "Leave out --jobs")
+    with sole_writer(folder) if run.fabric.is_global_zero else nullcontext():
+        if run.fabric.is_global_zero:
+            claim = check_claim(folder, claim)
+        run.fabric.barrier()  # the others touch nothing before
+        wanted = with_starts(claim.recipe, options.only)
+        folds = run.material.prepare(wanted)
+        if run.fabric.is_global_zero:
+            write_claim(folder, msgspec.structs.replace(claim, folds={**claim.folds, **folds}))
+        _do_jobs(run, plan_jobs(claim.recipe, claim.seeds, folds, wanted), options.workers, progress)
+        return report_run(folder, run) if run.fabric.is_global_zero else None
+
+
+def report_run(folder: Path, run: Run | None = None) -> tuple[RecipeResult, Recipe, Path]:
+    """Write result and report of a run, finished or not, from what its finished jobs left.
+
+    Args:
+        folder: of the run.
+        run: whose data are open already; None opens them for the pictures of the report, as far as they are there.
+
+    Returns:
+        The result, the recipe as it was run, and the page of the report.
+
+    Raises:
+        MienError: the folder holds no run, or no stage of it is finished.
+    """
+    claim = read_claim(folder)
+    jobs = plan_jobs(claim.recipe, claim.seeds, claim.folds, claim.folds)
+    result = gather(claim, jobs, folder)
+    with whole_file(folder / RESULT) as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
+    pictures = _pictures((run or Run(claim, folder)).material, claim.recipe)
+    return result, claim.recipe, write_report(result, claim.recipe, folder, pictures)
+
+
+def make_claim(options: Options) -> Claim:
+    """What a command asks for, checked and with all that follows from recipe and machine.
+
+    Raises:
+        MienError: recipe, data or list of suspects cannot be used.
+    """
+    is_rendered = options.data == RENDERED
+    root = Path(options.data).expanduser()
+    if not is_rendered and not root.is_dir():
+        raise MienError(
+            f"{root} is no folder",
+            f"Name the folder that holds the data sets, or let renders stand in: --data {RENDERED}",
+        )
+    recipe = load_recipe(options.recipe)
+    resolved, size = resolve(recipe, options.size, is_rendered)
+    facts = machine_facts()
+    return Claim(
+        recipe=resolved,
+        size=options.size,
+        data=RENDERED if is_rendered else root.resolve().name,
+        root=None if is_rendered else str(root),
+        side=size.side,
+        precision=options.precision,
+        without=read_suspects(options.without) if options.without else SuspectList({}),
+        seeds=options.seeds or size.seeds,
+        stands_in_for=recipe.architecture if resolved.architecture != recipe.architecture else None,
+        command=_command(options),
+        machine=f"{facts['CPU']}; at the start {facts['other load']}",
+        versions={"Python": facts["Python"], **{name: version(name) for name in ("torch", "mien")}},
+    )
+
+
+def _command(options: Options) -> str:
+    """That repeats it; without folders of this machine."""
+    words = ["mien-train", "run", Path(options.recipe).name, "--data", Path(options.data).name, "--size", options.size]
+    usual = Options(recipe="", data="", size="smoke")
+    for key in ("seeds", "precision", "workers", "without"):
+        value = getattr(options, key)
+        if value != getattr(usual, key):
+            words += [f"--{key}".replace("workers", "jobs"), str(Path(value).name if key == "without" else value)]
+    return shlex.join([*words, *(["--only", *options.only] if options.only else [])])
+
+
+def _do_jobs(run: Run, jobs: list[Job], workers: int, progress: Progress) -> None:
+    """Do the jobs that are not done."""
+    undone = [job for job in jobs if read_job(run.folder / job.place) is None]
+    progress.planned({job: run.claim.recipe.stages[job.stage].epochs for job in undone}, len(jobs) - len(undone))
+
+    def tell(job: Job, event: Epoch | Literal["begins", "is done"]) -> None:
+        progress.told(job, event, read_job(run.folder / job.place) if event == "is done" else None)
+
+    # Other processes open their data themselves.
+    run_jobs(undone, (run if workers == 1 else Run(run.claim, run.folder)).train, workers, tell)
+
+
+def _pictures(material: Material, recipe: Recipe) -> PictureOf:
+    """The crops of the sources that stages are tested on, by name of the picture."""
+    stage_of = {source: name for name, stage in recipe.stages.items() for source in (stage.data, *stage.tests)}
+
+    @cache
+    def crops(source: str) -> tuple[Crops, dict[str, int]] | None:
+        try:
+            found = material.crops(stage_of[source], source)
+        except MienError:  # a report can be made where the data are not
+            return None
+        return found, {sample.picture.name: number for number, sample in enumerate(found.dataset)}
+
+    def picture(source: str, name: str) -> NDArray[np.uint8] | None:
+        found = crops(source)
+        if found is None or name not in found[1]:
+            return None
+        pixels = found[0].pixels(np.array([found[1][name]]))[0]
+        if found[0].spec.channels == "rgb":
+            pixels = pixels[:, :, ::-1]
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+    return picture

@@ -1,0 +1,182 @@
+"""One job: a network starts somewhere, learns one part of a source, is tested, and is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from trainer.data.batches import Batches, Examples
+from trainer.data.output import output_errors
+from trainer.data.splits import in_words
+from trainer.evaluate.predictions import Training, figures
+from trainer.losses import Criterion
+from trainer.models import Network, Outputs, build_network
+from trainer.models.counting import count
+from trainer.models.transfer import replace_parts, unfreeze
+from trainer.models.weights import load_start_weights
+from trainer.stages.answers import answer
+from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from
+from trainer.stages.fit import fit, remove_state
+from trainer.stages.job_result import JobResult, JobTest, answers_file, write_job
+from trainer.stages.jobs import Job
+from trainer.stages.material import Material
+from trainer.stages.recipe import Balance, Recipe, Stage
+from trainer.stages.result import Epoch
+
+_EXPRESSIONS = ("expression", "affect")
+
+
+def train_job(
+    job: Job, recipe: Recipe, material: Material, fabric: Fabric, folder: Path, tell: Callable[[Epoch], None]
+) -> None:
+    """Do a job, or go on with it; in the end everything it gives is in its own folder.
+
+    Args:
+        job: stage, seed and fold.
+        recipe: as it is run.
+        material: its data.
+        fabric: of the processes that train together; the first one writes.
+        folder: of the run.
+        tell: of each epoch.
+
+    Raises:
+        MienError: the data or the start cannot be had, the training fails, or the disk is full.
+    """
+    stage, own = recipe.stages[job.stage], folder / job.place
+    with output_errors(own):
+        own.mkdir(parents=True, exist_ok=True)
+    part = material.part(job.stage, job.seed, job.fold or 0)
+    batches = _batches(part.train, stage, job.seed, fabric, is_training=True)
+    validation = _batches(part.validation, stage, job.seed, fabric) if len(part.validation) else None
+
+    network = build_network(stage.architecture or recipe.architecture, part.outputs, job.seed, stage.dropout)
+    past = _start(network, job, recipe, folder)
+    replace_parts(network, stage.replace, job.seed)
+    trained = unfreeze(network, stage.unfreeze)
+    criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights)
+    epochs = fit(network, criterion, batches, validation, stage, fabric, own, job.seed, tell)
+
+    tests = {stage.data: part.test}
+    tests |= {source: material.test(job.stage, source, part.outputs.labels, job.seed) for source in stage.tests}
+    answers = {source: answer(network, examples, fabric, job.fold or 0) for source, examples in tests.items()}
+    if fabric.is_global_zero:
+        training = _training(part.train, part.validation, part.outputs)
+        for source, given in answers.items():
+            given.save(answers_file(own, source))
+        step = _step(job, recipe, material.lineage_name(stage.data), part.train, epochs)
+        measured = figures(answers[stage.data], [training] * (1 + (job.fold or 0)))
+        card = save_checkpoint(own, network, _card(network, stage, past, step, measured))
+        used = {
+            "train": batches.class_counts if stage.target in _EXPRESSIONS else {"pictures": batches.pictures},
+            "validation": _counts(part.validation, stage),
+            "test": _counts(part.test, stage),
+        }
+        tested = {
+            source: JobTest(examples.source, in_words(recipe.sources[source].split), examples.left_out)
+            for source, examples in tests.items()
+        }
+        write_job(own, _result(network, card, trained, training, used, epochs, tested))
+        remove_state(own)
+    fabric.barrier()
+
+
+def _batches(examples: Examples, stage: Stage, seed: int, fabric: Fabric, is_training: bool = False) -> Batches:
+    """This process's share of a part."""
+    shown = (stage.augmentation, stage.balance) if is_training else ("none", Balance())
+    shares = fabric.global_rank, fabric.world_size
+    return Batches(examples, stage.batch_size, *shown, seed, *shares, is_training, fabric.device)
+
+
+class _Past(NamedTuple):
+    """What was learned before this job: lineage of the first weights, the steps since, and their terms."""
+
+    weights: str = ""
+    steps: tuple[Step, ...] = ()
+    licences: tuple[str, ...] = ()
+
+
+def _start(network: Network, job: Job, recipe: Recipe, folder: Path) -> _Past:
+    """Give a network the weights that its stage starts from."""
+    start = recipe.stages[job.stage].start
+    if start == "nothing":
+        return _Past()
+    if start in ("package", "torchvision"):
+        return _Past(load_start_weights(network, cast(Literal["package", "torchvision"], start)))
+    card = start_from(network, folder / job.start.place if job.start else Path(start.removeprefix("checkpoint:")))
+    return _Past(card.weights, card.lineage, card.licences)
+
+
+def _training(train: Examples, validation: Examples, outputs: Outputs) -> Training:
+    people = np.concatenate([train.people, validation.people])
+    means: dict[str, float] = {name: float(np.nanmean(getattr(train, name))) for name in outputs.affect}
+    return Training(np.unique(people).tolist() if (people != "").all() else None, means)
+
+
+def _step(job: Job, recipe: Recipe, data: str, train: Examples, epochs: list[Epoch]) -> Step:
+    stage = recipe.stages[job.stage]
+    people = np.unique(train.people)
+    return Step(
+        stage=job.stage,
+        source=stage.data,
+        data=data,
+        pictures=len(train),
+        people=len(people) if (people != "").all() else None,
+        split=in_words(recipe.sources[stage.data].split),
+        target=stage.target,
+        epochs=len(epochs),
+        images_seen=sum(epoch.pictures for epoch in epochs),
+        learning_rate=stage.optimiser.learning_rate,
+        seed=job.seed,
+    )
+
+
+def _card(network: Network, stage: Stage, past: _Past, step: Step, measured: dict[str, float]) -> Card:
+    return Card(
+        architecture=network.architecture.name,
+        image_side=network.input.width,
+        outputs=network.outputs,
+        crop=stage.crop,
+        detector=stage.detector,
+        landmarks=stage.landmarks,
+        input=network.input,
+        embedding_size=network.architecture.embedding_size,
+        weights=past.weights,
+        lineage=(*past.steps, step),
+        figures={**measured},
+        licences=past.licences,
+        versions={name: version(name) for name in ("mien", "torch")},
+    )
+
+
+def _counts(examples: Examples, stage: Stage) -> dict[str, int]:
+    return examples.class_counts if stage.target in _EXPRESSIONS else {"pictures": len(examples)}
+
+
+def _result(
+    network: Network,
+    card: Card,
+    trained: float,
+    training: Training,
+    parts: dict[str, dict[str, int]],
+    epochs: list[Epoch],
+    tests: dict[str, JobTest],
+) -> JobResult:
+    counts = count(network)
+    return JobResult(
+        architecture=card.architecture,
+        parameters=counts.parameters,
+        macs=counts.macs,
+        has_classes=bool(network.outputs.labels),
+        lineage=card.lineage_text,
+        trained=trained,
+        people=None if training.people is None else list(training.people),
+        means=dict(training.means),
+        parts=parts,
+        epochs=epochs,
+        tests=tests,
+    )
