@@ -277,7 +277,7 @@ def _places(folder: Path, number: int, shard: Shard) -> NDArray[Any]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and size of each file in a tar of plain files; 20 times as fast as tarfile."""
+    """Name, offset and size of each file in a tar of plain files; eight times as fast as tarfile."""
     with path.open("rb") as file:
         end, offset = os.fstat(file.fileno()).st_size, 0
         while (header := os.pread(file.fileno(), 512, offset)).strip(b"\0"):

@@ -24,7 +24,7 @@ from trainer.data.sources import open_source
 from trainer.data.synthetic.dataset import render
 from trainer.stages.recipe import Source
 
-SIDE = 64
+SIDE = 32
 PERSON = 48  # pictures of one person in lab_a: eight sequences of six
 
 
@@ -233,14 +233,14 @@ def test_damaged_shards_are_named(root: Path, tmp_path: Path, damage: str) -> No
 
 
 def test_a_hundred_thousand_packed_samples_take_little_memory(tmp_path: Path) -> None:
-    """Records are written by hand, once, and read as twenty shards: links to one file."""
+    """Records are written by hand, once, and read as fifty shards: links to one file."""
     png = encode_png(np.zeros((8, 8), np.uint8))
     few = SampleList(
-        "many", [Sample(PictureBytes(str(n), ".png", png), "train", expression="fear") for n in range(5000)]
+        "many", [Sample(PictureBytes(str(n), ".png", png), "train", expression="fear") for n in range(2000)]
     )
-    write_shards(few, tmp_path, 0, silent, records_per_shard=5000)
+    write_shards(few, tmp_path, 0, silent, records_per_shard=2000)
     index = json.loads((tmp_path / "index.json").read_text())
-    for number in range(1, 20):
+    for number in range(1, 50):
         name = f"train-{number:06d}.tar"
         (tmp_path / name).hardlink_to(tmp_path / "train-000000.tar")
         index["shards"].append(index["shards"][0] | {"file": name})

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mien.errors import MienError
+from mien.faces.detector import Box
 from trainer.data.checks import Source, check_samples, look_up, read_rows, to_number, wrong_row
 from trainer.data.pictures import PixelText
 from trainer.data.sample import Sample, SampleList
@@ -46,6 +47,7 @@ SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 SIDE = 48
 PUBLISHED = 35_887
+_FACE = Box(0, 0, SIDE, SIDE)  # registered so that it fills the picture, as a detector's box does: none would find it
 
 
 def open_fer2013(folder: Path) -> SampleList:
@@ -56,7 +58,7 @@ def open_fer2013(folder: Path) -> SampleList:
     """
     file = SOURCE.first_file(folder, "fer2013.csv", "icml_face_data.csv")
     samples = [
-        Sample(picture, split, expression=look_up(LABELS, code, "emotion", file, picture.row))
+        Sample(picture, split, expression=look_up(LABELS, code, "emotion", file, picture.row), box=_FACE)
         for picture, split, code in _read(file)
     ]
     check_samples(file, samples, list(LABELS.values()), list(SPLITS.values()))
@@ -87,7 +89,7 @@ def open_fer_plus(folder: Path) -> SampleList:
         elif label == "unknown":
             left_out["no majority, or unknown"] += 1
         else:
-            samples.append(Sample(picture, split, expression=label))
+            samples.append(Sample(picture, split, expression=label, box=_FACE))
     check_samples(labels, samples, VOTES[:-2], list(SPLITS.values()))
     return SampleList("FER+", samples, left_out=left_out)
 
