@@ -9,11 +9,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mien.bundle import CropSpec
 from mien.errors import MienError
 from trainer.evaluate.predictions import Predictions, Training, test_result
 from trainer.evaluate.report import write_report
+from trainer.evaluate.report.charts import Series, line_chart
 from trainer.evaluate.trends import judge
 from trainer.stages.recipe import Arm, Recipe, Row, Source, Split, Stage, Table, Trend
 from trainer.stages.result import Epoch, RecipeResult, StageResult, TestResult
@@ -332,7 +335,7 @@ def test_warns_of_people_in_both_parts_and_of_renders(tmp_path: Path) -> None:
 
 def test_refers_to_nothing_elsewhere_and_escapes_names(tmp_path: Path) -> None:
     result, recipe, _ = report(tmp_path)
-    path = write_report(result, recipe, tmp_path, lambda source, name: np.full((200, 100, 3), 90, np.uint8))
+    path = write_report(result, recipe, tmp_path, lambda source, name: np.full((200, 100, 3), 90, np.uint8)[:, :, ::-1])
     page, source = Page(path), path.read_text(encoding="utf-8")
     assert not {"script", "link", "iframe", "object", "b>&"} & set(page.tags)
     assert all(reference.startswith(("#", "data:image/jpeg;base64,")) for reference in page.references)
@@ -574,3 +577,27 @@ def test_summary_in_markdown(tmp_path: Path) -> None:
     )
     write_report(result, recipe, tmp_path)
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == GOLDEN
+
+
+def test_a_chart_has_gaps_where_there_are_no_numbers() -> None:
+    points = [(1, 5.0), (2, 6.0), (3, float("nan")), (4, None), (5, 7.0)]
+    chart = line_chart("loss", "epoch", "loss", [Series(points, "training"), Series([(1, None)], "validation")])
+    assert chart is not None
+    assert [curve.style for curve in chart.curves] == ["training"]
+    assert chart.curves[0].path == "M46.0 168.0h0L112.0 89.0M310.0 10.0h0"
+    assert [tick.text for tick in chart.x_ticks] == ["1", "2", "3", "4", "5"]
+    assert [tick.text for tick in chart.y_ticks] == ["5.0", "5.5", "6.0", "6.5", "7.0"]
+    assert line_chart("loss", "epoch", "loss", [Series([(1, float("inf"))], "training")]) is None
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.booleans())
+def test_a_chart_keeps_to_its_frame(values: list[float], whole_x: bool) -> None:
+    chart = line_chart("t", "x", "y", [Series(list(enumerate(values)), "training")], whole_x=whole_x)
+    assert chart is not None
+    for ticks, low, high in ((chart.x_ticks, 46, 310), (chart.y_ticks, 10, 168)):
+        assert 1 <= len(ticks) <= 7
+        assert all(low - 0.1 <= tick.at <= high + 0.1 for tick in ticks)
+        assert len({tick.text for tick in ticks}) == len(ticks)
+    for x, y in re.findall(r"[ML](\S+) ([\d.]+)", chart.curves[0].path):
+        assert 45.9 <= float(x) <= 310.1
+        assert 9.9 <= float(y) <= 168.1

@@ -171,6 +171,7 @@ def _jpeg(crop: NDArray[np.uint8] | None) -> str:
     """A crop as base64 JPEG of at most 96 pixels; empty without one."""
     if crop is None or crop.size == 0:
         return ""
+    crop = np.ascontiguousarray(crop)  # OpenCV takes no mirrored views
     scale = min(1.0, _SIDE / max(crop.shape[:2]))
     small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else crop
     _, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
