@@ -72,7 +72,8 @@ def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
         whole = {name: gather(torch.cat(parts), fabric).cpu().numpy() for name, parts in columns.items()}
     order = np.argsort(whole["numbers"], kind="stable")
     arrays: dict[str, Any] = {name: values[order] for name, values in whole.items()}
-    return Predicted(**dict.fromkeys(("probabilities", "valence", "arousal")) | arrays)
+    absent: dict[str, Any] = dict.fromkeys(("probabilities", "valence", "arousal"))
+    return Predicted(**absent | arrays)
 
 
 def answers(network: Network, batches: Batches, fabric: Fabric) -> Iterator[tuple[NetworkOutput, Batch]]:

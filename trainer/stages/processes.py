@@ -54,7 +54,7 @@ def make_fabric(precision: Precision = "32") -> Fabric:
         devices=local,
         num_nodes=world_size // local,
         # Batch statistics are the same in all processes already.
-        strategy=DDPStrategy(broadcast_buffers=False) if world_size > 1 else "auto",
+        strategy=DDPStrategy(forward_sync_buffers=False) if world_size > 1 else "auto",
         precision=_PRECISIONS[precision],
     )
     fabric.launch()

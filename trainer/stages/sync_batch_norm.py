@@ -49,43 +49,61 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return functional.batch_norm(
                 values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
-        axes = [axis for axis in range(values.dim()) if axis != 1]
-        shape = [1, -1] + [1] * (values.dim() - 2)
-        count = values.new_full((1,), values.numel() / values.shape[1])
-        sums, total = _sum(torch.cat([values.sum(axes), count])).split([values.shape[1], 1])
-        mean = sums / total
-        centred = values - mean.view(shape)
-        # In a second exchange, as the mean of squares minus the squared mean would lose digits.
-        variance = _sum(centred.square().sum(axes)) / total
-        self._move(mean.detach(), variance.detach() * total / (total - 1))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale.view(shape) + self.bias.view(shape)
-
-    def _move(self, mean: Tensor, variance: Tensor) -> None:
+        normalised, mean, variance, count = _Normalise.apply(values, self.weight, self.bias, self.eps)
         self.num_batches_tracked += 1
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance, share)
+        self.running_var.lerp_(variance * (count / (count - 1)), share)
+        return cast(Tensor, normalised)
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
         """Any shape (N, C, ...) will do."""
 
 
-def _sum(values: Tensor) -> Tensor:
-    return cast(Tensor, _Sum.apply(values))
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over all processes; so is its gradient, as every process's result depends on every process's input."""
+class _Normalise(torch.autograd.Function):
+    """The arithmetic. Sums are taken in double precision, as torch does in one process: results then differ little."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004
-        total = values.clone()
-        processes.all_reduce(total)
-        return total
+    def forward(
+        ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Values as normalised, the mean and variance (C,) of all processes, and of how many values they are."""
+        wide = values.double()
+        count = values.numel() / values.shape[1]
+        sums = _sum_over_processes(_by_channel(wide), _by_channel(wide.square()), wide.new_tensor([count]))
+        total = float(sums[2])
+        mean = sums[0] / total
+        variance = (sums[1] / total - mean.square()).clamp(min=0)
+        ctx.save_for_backward(values, weight, mean, torch.rsqrt(variance + eps))
+        ctx.total = total
+        narrow_mean, narrow_variance = mean.to(values.dtype), variance.to(values.dtype)
+        normalised = functional.batch_norm(values, narrow_mean, narrow_variance, weight, bias, eps=eps)
+        ctx.mark_non_differentiable(narrow_mean, narrow_variance)
+        return normalised, narrow_mean, narrow_variance, total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
-        total = gradients[0].clone()
-        processes.all_reduce(total)
-        return total
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Of the values; of weight and bias, whose gradients are averaged with those of the other processes later."""
+        values, weight, mean, scale = ctx.saved_tensors
+        gradient = gradients[0]
+        centred = values - _along(mean, values)
+        own = _by_channel(gradient.double()), _by_channel((gradient * centred).double())
+        of_sum, of_products = _sum_over_processes(*own)
+        centred = centred * _along(of_products / ctx.total * scale.square(), values)
+        of_values = (gradient - centred - _along(of_sum / ctx.total, values)) * _along(scale * weight, values)
+        return of_values, (own[1] * scale).to(weight.dtype), own[0].to(weight.dtype), None
+
+
+def _by_channel(values: Tensor) -> Tensor:
+    return values.sum([axis for axis in range(values.dim()) if axis != 1])
+
+
+def _along(numbers: Tensor, values: Tensor) -> Tensor:
+    """One number for each channel, in the type and shape of values (N, C, ...)."""
+    return numbers.to(values.dtype).view(1, -1, *[1] * (values.dim() - 2))
+
+
+def _sum_over_processes(*parts: Tensor) -> tuple[Tensor, ...]:
+    together = torch.cat(parts)
+    processes.all_reduce(together)
+    return together.split([len(part) for part in parts])  # type: ignore[no-untyped-call,no-any-return]
