@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,10 +12,10 @@ from trainer.evaluate.predictions import AFFECTS, Predictions
 from trainer.evaluate.report.charts import Chart, Series, line_chart
 from trainer.evaluate.report.figures import (
     ABSENT,
+    Spread,
     by_epoch,
     difference_text,
     duration,
-    figure,
     heading,
     spread,
     spread_text,
@@ -26,6 +26,9 @@ from trainer.stages.recipe import Recipe, Stage
 from trainer.stages.result import Epoch, StageResult, TestResult
 
 _BINS = 10
+
+Figures = Sequence[Mapping[str, float]]
+"""Of each seed, by name."""
 
 
 class ClassRow(NamedTuple):
@@ -81,19 +84,20 @@ class StageView(NamedTuple):
 def stage_view(name: str, runs: Sequence[StageResult], recipe: Recipe) -> StageView:
     """Say how a stage went."""
     stage = recipe.stages.get(name)
-    shown = ("epochs", "images_seen", "chain_images_seen", "seconds_per_epoch", "training_accuracy")
+    shown = ("epochs", "images_seen", "chain_images_seen", "seconds_per_epoch", "training_loss", "training_accuracy")
+    figures = [run.figures for run in runs]
     facts = [
         ("share of the parameters that was trained", f"{100 * runs[0].trained:.1f} %"),
-        *((heading(metric), written) for metric in shown if (written := _figure(runs, "", metric)) != ABSENT),
-        ("training time, for each seed", _durations(runs, "seconds")),
-        ("training time of the whole chain, for each seed", _durations(runs, "chain_seconds")),
+        *((heading(metric), written) for metric in shown if (written := _figure(figures, metric)) != ABSENT),
+        ("training time, for each seed", _duration(figures, "seconds")),
+        ("training time of the whole chain, for each seed", _duration(figures, "chain_seconds")),
         ("networks trained", f"{sum(run.folds for run in runs)} (seeds: {len(runs)}, folds: {runs[0].folds})"),
     ]
     return StageView(
         name,
         runs[0].lineage,
-        _figure(runs, "", "images_seen"),
-        _durations(runs, "seconds"),
+        _figure(figures, "images_seen"),
+        _duration(figures, "seconds"),
         [fact for fact in facts if fact[1] != ABSENT],
         _settings(stage),
         _parts(runs),
@@ -104,10 +108,10 @@ def stage_view(name: str, runs: Sequence[StageResult], recipe: Recipe) -> StageV
 def test_view(runs: Sequence[StageResult], source: str, predictions: Sequence[Predictions]) -> TestView:
     """Put the seeds of one test together."""
     tests = [run.tests[source] for run in runs if source in run.tests]
-    first = tests[0]
+    first, figures = tests[0], [test.figures for test in tests]
     confusion = _summed([test.confusion for test in tests if is_listed(test)])
     hidden = {f"{affect}_{kind}" for affect in AFFECTS for kind in ("rmse", "ccc", "rmse_of_mean")}
-    names = [metric for metric in first.figures if metric not in hidden]
+    names = [metric for metric in dict.fromkeys(name for one in figures for name in one) if metric not in hidden]
     shared = [test.shared_people for test in tests if test.shared_people is not None]
     reasons = dict.fromkeys(reason for test in tests for reason in test.left_out)
     return TestView(
@@ -119,18 +123,22 @@ def test_view(runs: Sequence[StageResult], source: str, predictions: Sequence[Pr
         first.folds,
         max(shared) if shared else None,
         {reason: _range(test.left_out.get(reason, 0) for test in tests) for reason in reasons},
-        [(heading(metric), _figure(runs, source, metric), _interval(metric, first)) for metric in names],
+        [(heading(metric), _figure(figures, metric), _interval(metric, first)) for metric in names],
         first.labels,
         confusion,
         [[count / max(1, sum(row)) for count in row] for row in confusion],
         [_class_row(label, tests) for label in first.labels if confusion and label in first.classes],
-        [_affect_row(runs, source, affect) for affect in AFFECTS if f"{affect}_rmse" in first.figures],
+        [_affect_row(figures, affect) for affect in AFFECTS if f"{affect}_rmse" in first.figures],
         _reliability(predictions),
     )
 
 
-def _figure(runs: Sequence[StageResult], source: str, metric: str) -> str:
-    return spread_text(metric, spread(figure(run, source, metric) for run in runs))
+def _figure(figures: Figures, metric: str) -> str:
+    return spread_text(metric, _spread(figures, metric))
+
+
+def _spread(figures: Figures, metric: str) -> Spread | None:
+    return spread(of_seed.get(metric) for of_seed in figures)
 
 
 def _interval(metric: str, test: TestResult) -> str:
@@ -138,8 +146,8 @@ def _interval(metric: str, test: TestResult) -> str:
     return ABSENT if bounds is None else " to ".join(text(metric, bound) for bound in bounds)
 
 
-def _durations(runs: Sequence[StageResult], metric: str) -> str:
-    known = spread(figure(run, "", metric) for run in runs)
+def _duration(figures: Figures, metric: str) -> str:
+    known = _spread(figures, metric)
     return ABSENT if known is None else duration(known.mean)
 
 
@@ -200,17 +208,15 @@ def _class_row(label: str, tests: Sequence[TestResult]) -> ClassRow:
     )
 
 
-def _affect_row(runs: Sequence[StageResult], source: str, affect: str) -> AffectRow:
-    error, of_mean = (
-        spread(figure(run, source, f"{affect}_{kind}") for run in runs) for kind in ("rmse", "rmse_of_mean")
-    )
+def _affect_row(figures: Figures, affect: str) -> AffectRow:
+    error, of_mean = (_spread(figures, f"{affect}_{kind}") for kind in ("rmse", "rmse_of_mean"))
     difference = None if error is None or of_mean is None else error.mean - of_mean.mean
     return AffectRow(
         affect,
         spread_text("rmse", error),
         spread_text("rmse", of_mean),
         difference_text("rmse", difference),
-        _figure(runs, source, f"{affect}_ccc"),
+        _figure(figures, f"{affect}_ccc"),
     )
 
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from trainer.stages.result import StageResult
-
 Unit = Literal["share", "count", "seconds", "number"]
 
 _NAMES: dict[str, tuple[str, Unit]] = {
@@ -24,6 +22,7 @@ _NAMES: dict[str, tuple[str, Unit]] = {
     "chain_seconds": ("training time, whole chain", "seconds"),
     "seconds_per_epoch": ("time per epoch", "seconds"),
     "epochs": ("epochs", "number"),
+    "training_loss": ("training loss", "number"),
     "rmse": ("RMSE", "number"),
     "ccc": ("CCC", "number"),
     "rmse_of_mean": ("RMSE of predicting the mean", "number"),
@@ -45,13 +44,6 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     """Mean, smallest and largest of the values that are known; None where none is."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     return Spread(sum(known) / len(known), min(known), max(known), len(known)) if known else None
-
-
-def figure(stage: StageResult, test: str, metric: str) -> float | None:
-    """A figure of a stage on a test, else of its training; None where it has none, or the run gave no number."""
-    tested = stage.tests[test].figures if test in stage.tests else {}
-    value = tested.get(metric, stage.figures.get(metric))
-    return value if value is not None and math.isfinite(value) else None
 
 
 def unit(metric: str) -> Unit:
