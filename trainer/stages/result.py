@@ -86,8 +86,8 @@ class StageResult(msgspec.Struct, frozen=True):
             seconds_per_epoch, epochs;
             of the stage alone; chain_images_seen and chain_seconds with all that it started from. Means over folds,
             sums for images and seconds.
-        parts: pictures of each class in the training part as it was used (balanced, with the repetitions), in the
-            validation part and in the test part; summed over folds; key "pictures" where there are no expressions.
+        parts: by `train`, `validation` and `test`, pictures of each class; the training part as it was used (balanced,
+            with the repetitions); summed over folds; key "pictures" where there are no expressions.
         epochs: of each fold.
         tests: by source.
     """

@@ -165,7 +165,7 @@ def make_result(recipe: Recipe, folder: Path, seeds: int, pictures: int = 600, e
                     },
                     parts={
                         part: dict.fromkeys(LABELS, count)
-                        for part, count in (("training", 15000), ("validation", 600), ("test", 500))
+                        for part, count in (("train", 15000), ("validation", 600), ("test", 500))
                     },
                     epochs=[epochs(rng, epoch_count - fold, number != 0) for fold in range(2)],
                     tests={stage.data: tested},
@@ -313,6 +313,7 @@ def test_prints_confusion_classes_and_affect(tmp_path: Path) -> None:
     start = next(number for number, (_, row) in enumerate(page.rows) if row[:1] == ["true \\ predicted"])
     for label, counts, (_, row) in zip(LABELS, total, page.rows[start + 1 :], strict=False):
         assert row == [label, *(f"{count:,}{100 * count / counts.sum():.1f} %" for count in counts)]
+    assert page.row("all")[1:] == ["120,000", "4,800", "4,000"]
     recall = [stage.tests["frames"].classes["fear"].recall for stage in of_stage(result, "identity")]
     start = next(number for number, (_, row) in enumerate(page.rows) if row[1:2] == ["precision, %"])
     assert page.rows[start + 1 + LABELS.index("fear")][1][2] == percent(

@@ -167,7 +167,7 @@ def _said(value: Any) -> str:
 
 def _parts(runs: Sequence[StageResult]) -> list[tuple[str, list[str]]]:
     """Pictures of each class in training, validation and test part, and of all."""
-    names = ("training", "validation", "test")
+    names = ("train", "validation", "test")
     counts = [[run.parts.get(part, {}) for run in runs] for part in names]
     classes = dict.fromkeys(label for part in counts for run in part for label in run)
     rows = [(label, [_range(run.get(label, 0) for run in part) for part in counts]) for label in classes]
