@@ -8,9 +8,12 @@ deviation 0.09, cut off at twice of it, for the weights at the start. Paper 003 
 
 from __future__ import annotations
 
-from torch import nn
+from functools import partial
 
-from trainer.models.layers import convolution, start_from_gaussian
+from torch import nn
+from torchvision.ops.misc import Conv2dNormActivation
+
+from trainer.models.layers import start_from_gaussian
 
 GAUSSIAN = 0.09
 _STAGES = (((64, 1),), ((128, 2), (128, 1)), ((256, 2), (256, 1)), ((512, 2), *((512, 1),) * 5), ((1024, 2), (1024, 1)))
@@ -23,6 +26,7 @@ def mobilenet_v1(width: float) -> list[nn.Module]:
     Args:
         width: multiplier of all channel counts: 1, 0.75, 0.5 or 0.25.
     """
+    convolution = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
     channels = int(32 * width)
     groups: list[nn.Module] = [convolution(3, channels, 3, stride=2)]
     for stage in _STAGES:
@@ -30,7 +34,7 @@ def mobilenet_v1(width: float) -> list[nn.Module]:
         for outputs, stride in stage:
             layers += [
                 convolution(channels, channels, 3, stride=stride, groups=channels),
-                convolution(channels, channels := int(outputs * width), 1),
+                convolution(channels, channels := int(outputs * width), kernel_size=1),
             ]
         groups.append(nn.Sequential(*layers))
     groups[-1] = nn.Sequential(groups[-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())

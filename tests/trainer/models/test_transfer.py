@@ -130,8 +130,8 @@ def test_weights_of_another_architecture_are_refused_and_nothing_is_changed() ->
     ):
         transfer(network, source.state_dict(), CLASSES)
     tensors = source.state_dict()
-    del tensors["parts.conv1.1.weight"]
-    with pytest.raises(MienError, match=r"parts\.conv1\.1\.weight is missing"):
+    del tensors["parts.conv1.0.weight"]
+    with pytest.raises(MienError, match=r"parts\.conv1\.0\.weight is missing"):
         transfer(network, tensors, CLASSES)
     assert changed_parts(network, before) == []
 
