@@ -218,6 +218,8 @@ class Page(html.parser.HTMLParser):
         self.ids += [str(known["id"])] if "id" in known else []
         if known.get("class") in ("all", "dropped"):
             self._version = str(known["class"])
+        if tag == "section":  # what is the same with all pictures and without some
+            self._version = "all"
         if tag == "tr":
             self.rows.append((self._version, []))
         if tag in ("td", "th"):
