@@ -124,9 +124,7 @@ def affect_terms(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -
         truth: valence or arousal, (N,), −1 to 1.
         predicted: likewise.
     """
-    # Both shifted alike, which changes neither figure, so that a constant is exactly 0 and has no variance.
-    shift = truth[:1].astype(np.float64)
-    left, right = truth - shift, predicted - shift
+    left, right = truth.astype(np.float64), predicted.astype(np.float64)
     return np.stack([np.ones(len(left)), (left - right) ** 2, left, right, left * right], axis=1)
 
 

@@ -71,7 +71,7 @@ def test_student_s_interval_by_the_printed_table() -> None:
         student_interval([1.0, 2.0])
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32), st.integers(3, 6))
 def test_student_s_interval_moves_and_grows_with_the_values(seed: int, count: int) -> None:
     values = np.random.default_rng(seed).normal(size=count)

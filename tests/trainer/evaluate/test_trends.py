@@ -94,7 +94,7 @@ def test_a_verdict_says_what_it_rests_on() -> None:
     assert (found.low, found.high) == pytest.approx((0.2 - 4.303 * 0.1 / 3**0.5, 0.2 + 4.303 * 0.1 / 3**0.5), abs=1e-4)
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(DIFFERENCES)
 def test_the_opposite_sign_gives_the_opposite_verdict(differences: list[float]) -> None:
     swap = {"shown": "opposite", "opposite": "shown", "not shown": "not shown"}
@@ -102,7 +102,7 @@ def test_the_opposite_sign_gives_the_opposite_verdict(differences: list[float]) 
     assert verdict([-value for value in differences], "-").verdict == verdict(differences, "+").verdict
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(DIFFERENCES)
 def test_equal_is_shown_only_where_the_interval_is_as_narrow_as_the_margin(differences: list[float]) -> None:
     found = verdict(differences, "0")
