@@ -261,7 +261,7 @@ class _Training:
             restore_optimiser(self.optimiser, self.network, groups["optimiser"])
             self.fabric.strategy.precision.load_state_dict(position.loss_scale)
             if position.sums and self.fabric.is_global_zero:
-                self.sums.copy_(torch.tensor(position.sums))
+                self.sums.copy_(self.sums.new_tensor(position.sums))
         own = self.sums.new_tensor([len(self.epochs), self.step])
         if not torch.equal(sum_over_processes(own, self.fabric), own * self.fabric.world_size):
             raise MienError(

@@ -118,7 +118,7 @@ def train(
         finished = epoch.epoch
 
     def tell_pictures(done: int, total: int) -> None:
-        if finished == 1 and done == kill_at:
+        if finished == 1 and kill_at is not None and done >= kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if fabric.global_rank == kill_rank != 0:

@@ -17,9 +17,9 @@ SCRIPT = str(Path(__file__).with_name("small.py"))
 # 21 steps. The last batch has 13 pictures, so the processes have different shares; and different numbers of labels.
 COMMON: dict[str, Any] = {"count": 45, "epochs": 7, "dropout": 0.0, "validation": 17}
 CASES: list[dict[str, Any]] = [
-    {"balance": {"kind": "weighted"}, "optimiser": {"learning_rate": 0.0003, "nesterov": True}},
+    {"balance": {"kind": "weighted"}, "optimiser": {"learning_rate": 0.0001, "nesterov": True}},
     {"target": "affect", "loss": "ccc", "unknown": 6, "center": {"weight": 0.1, "rate": 0.5}, "save_every_seconds": 0.0}
-    | {"optimiser": {"learning_rate": 0.0003}},
+    | {"optimiser": {"learning_rate": 0.0001}},
 ]
 
 
@@ -46,7 +46,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path) -> None
         )
         start = make_network(make_stage(target=case.get("target", "expression"), dropout=0.0)).state_dict()
         moved = max(float((start[name] - ours[name]).abs().max()) for name in start)
-        assert moved > 0.01  # Hundred times what they may differ.
+        assert moved > 0.002  # Twenty times what they may differ.
         for name in ours:
             assert (ours[name] - theirs[name]).abs().max().item() < 1e-4 if ours[name].numel() else True, name
         told = msgspec.json.decode((tmp_path / "two" / str(number) / "epochs.json").read_bytes(), type=list[Epoch])

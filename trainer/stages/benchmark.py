@@ -1,0 +1,126 @@
+"""Speed of training beside a bare PyTorch loop over the same network and pictures."""
+
+from __future__ import annotations
+
+import statistics
+
+import msgspec
+import torch
+
+from trainer.data.batches import Batches
+from trainer.models import Outputs, build_network
+from trainer.stages.recipe import Optimiser, Stage
+
+_LABELS = ("anger", "happiness", "neutral")
+_STAGE = Stage(data="noise", epochs=1, optimiser=Optimiser(learning_rate=0.01, nesterov=True))
+
+
+class Speed(msgspec.Struct, frozen=True):
+    """Speed of training, all of it in pictures per second, medians over the rounds.
+
+    Attributes:
+        architecture: of the network.
+        batch_size: pictures.
+        threads: that torch used.
+        rounds: each of which measured everything, one after the other.
+        fit: `fit` for an epoch without augmentation.
+        fit_augmented: the same with flips, as most recipes have.
+        bare: a bare loop - forward, loss, backward, update - over batches that are in memory.
+        loading: `Batches` alone, with flips, without a network.
+    """
+
+    architecture: str
+    batch_size: int
+    threads: int
+    rounds: int
+    fit: float
+    fit_augmented: float
+    bare: float
+    loading: float
+
+    @property
+    def share_of_bare(self) -> float:
+        """Speed of `fit` divided by that of the bare loop."""
+        return self.fit / self.bare
+
+
+def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batches: int = 12) -> Speed:
+    """Train on noise, in turns with a bare loop, so that what else the machine does slows both.
+
+    Args:
+        architecture: of the network.
+        rounds: how often.
+        batches: of 64 pictures, in each turn.
+    """
+    network = build_network(architecture, Outputs(_LABELS), seed=0)
+    pictures = _noise(network.input, batches * _STAGE.batch_size)
+    plain, flipped = Batches(pictures, _STAGE.batch_size), Batches(pictures, _STAGE.batch_size, "flip")
+    turns = {
+        "fit": lambda: _seconds_of_fit(network, plain),
+        "fit_augmented": lambda: _seconds_of_fit(network, flipped),
+        "bare": lambda: _seconds_of_bare_loop(network, plain),
+        "loading": lambda: _seconds_of_loading(flipped),
+    }
+    for turn in turns.values():
+        turn()  # Warm: memory, threads, kernels.
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            seconds[name].append(turn())
+    speeds = {name: plain.pictures / statistics.median(values) for name, values in seconds.items()}
+    return Speed(architecture, _STAGE.batch_size, torch.get_num_threads(), rounds, **speeds)
+
+
+class _Noise(Dataset):
+    """Labels for pictures that are only in the crops."""
+
+    name = "noise"
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(PictureBytes(f"{index}", ".png", b""), "all", expression=_LABELS[index % len(_LABELS)])
+
+
+def _noise(spec: InputSpec, count: int) -> Examples:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, spec.height, spec.width, spec.depth), np.uint8)
+    dataset, size = _Noise(count), (spec.height, spec.width)
+    crops = Crops(dataset, spec, size, False, np.ones(count, np.uint8), np.zeros((count, 4), np.float32), pixels)
+    return make_examples(dataset, crops, "expression", _LABELS)
+
+
+def _seconds_of_fit(network: Network, batches: Batches) -> float:
+    """Of one epoch, in a folder that is removed again."""
+    with TemporaryDirectory() as folder:
+        criterion = Criterion(_STAGE, network.outputs, network.feature_size)
+        return fit(network, criterion, batches, None, _STAGE, make_fabric(), Path(folder), seed=0)[0].seconds
+
+
+def _seconds_of_bare_loop(network: Network, batches: Batches) -> float:
+    device = make_fabric().device
+    ready = [
+        (batch.images.to(device, memory_format=torch.channels_last), batch.classes.to(device))
+        for batch in batches.epoch(0)
+    ]
+    rule = _STAGE.optimiser
+    optimiser = torch.optim.SGD(network.parameters(), rule.learning_rate, rule.momentum, nesterov=rule.nesterov)
+    network.to(device).to(memory_format=torch.channels_last).train()
+    start = time.monotonic()
+    for images, classes in ready:
+        optimiser.zero_grad()
+        loss = functional.cross_entropy(network(images).classes, classes)
+        loss.backward()
+        optimiser.step()
+    loss.item()  # Waits for the device.
+    return time.monotonic() - start
+
+
+def _seconds_of_loading(batches: Batches) -> float:
+    start = time.monotonic()
+    for _ in batches.epoch(0):
+        pass
+    return time.monotonic() - start
