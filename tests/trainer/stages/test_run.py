@@ -1,0 +1,204 @@
+"""A recipe from the command line to its report, whole, interrupted, and given wrongly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mien.errors import MienError
+from mien.models.cache import cache_folder
+from trainer.__main__ import app
+
+RECIPE = Path(__file__).parent / "tiny.yaml"
+ROOT = RECIPE.parents[3]
+SECONDS = ("seconds", "seconds_per_epoch", "chain_seconds")
+
+
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of our own for renders and crops; the head that renders show is that of the machine."""
+    folder = tmp_path_factory.mktemp("cache")
+    for name in ("models", "packages", "synthetic", "bundles"):
+        (cache_folder() / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(cache_folder() / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(folder))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def whole(_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    try:
+        mien_train("run", RECIPE, "--data", "rendered", "--out", folder)
+    except MienError as error:
+        if "OpenGL" in error.problem:
+            pytest.skip(str(error))
+        raise
+    return folder
+
+
+def mien_train(*words: object) -> None:
+    """Run a command in this process."""
+    with contextlib.suppress(SystemExit):
+        app([str(word) for word in words])
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    """Run a command in a process of its own."""
+    command = [sys.executable, "-m", "trainer", *map(str, words)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return found
+
+
+def figures(folder: Path) -> list[Any]:
+    """All that a run must give again, to the last digit: without times."""
+    return [
+        {
+            **{key: stage[key] for key in ("stage", "seed", "lineage", "trained", "parts", "tests")},
+            "figures": {name: value for name, value in stage["figures"].items() if name not in SECONDS},
+            "losses": [[epoch["loss"] for epoch in fold] for fold in stage["epochs"]],
+        }
+        for stage in read(folder)["stages"]
+    ]
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 90
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, f"{path} does not come"
+        time.sleep(0.005)
+
+
+def test_a_run_leaves_networks_answers_figures_and_a_report(whole: Path) -> None:
+    result = read(whole)
+    first, second = result["stages"]
+    assert [first["stage"], second["stage"], second["folds"]] == ["first", "second", 2]
+    assert first["lineage"] == "rendered wild"
+    assert second["lineage"] == "rendered wild → rendered lab_b"
+    assert set(first["tests"]) == {"generic", "other"}
+    assert first["tests"]["generic"]["shared_people"] == 0
+    assert second["tests"]["groups"]["pictures"] == 36  # each picture in the test part of one fold
+    assert sum(second["parts"]["train"].values()) == 36  # of two folds, half of 36 each
+    assert second["figures"]["images_seen"] == 36
+    assert second["figures"]["chain_images_seen"] == 36 + first["figures"]["images_seen"]
+    for stage in result["stages"]:
+        for test in stage["tests"].values():
+            assert (whole / test["predictions"]).is_file()
+    for place in ("seed0/first", "seed0/second/fold00", "seed0/second/fold01"):
+        assert (whole / place / "card.json").is_file()
+        assert not (whole / place / "training.safetensors").exists()
+    assert "rendered" in (whole / "report.html").read_text()
+
+
+def test_a_second_run_does_nothing_and_says_the_same(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("job.json")}
+    mien_train("run", RECIPE, "--data", "rendered", "--out", whole, "--json")
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("job.json")} == before
+    assert json.loads(capsys.readouterr().out) == read(whole)
+
+
+def test_piped_tables_say_on_whom_and_are_not_cut(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mien_train("report", whole)
+    said = capsys.readouterr().out
+    titles = [line for line in said.splitlines() if line.startswith(("A tiny run", "Both", "Trends"))]
+    assert len(titles) == 3
+    assert all("on rendered people" in title for title in titles)
+    assert "Stages [help] (nowhere)" in said
+    assert "…" not in said
+    assert str(whole / "report.html") in said
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_figures(whole: Path, tmp_path: Path) -> None:
+    words = ("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run")
+    process = start(*words)
+    wait_for(tmp_path / "run/seed0/first/training.safetensors", process)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "run/seed0/first/job.json").exists()
+    mien_train(*words)
+    assert figures(tmp_path / "run") == figures(whole)
+
+
+def test_a_killed_worker_is_named_and_nothing_is_lost(whole: Path, tmp_path: Path) -> None:
+    words = ("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run")
+    process = start(*words, "--jobs", "2")
+    wait_for(tmp_path / "run/seed0/first/training.safetensors", process)
+    for child in psutil.Process(process.pid).children():
+        if "spawn_main" in " ".join(child.cmdline()):
+            os.kill(child.pid, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "tiny, stage first, seed 0: its process was killed" in said
+    assert "Give the same command again" in said
+    mien_train(*words)
+    assert figures(tmp_path / "run") == figures(whole)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs: 2", "epochs: 3", "recipe.stages.first.epochs is 2 there, 3 here"),
+        ("side: 64", "side: 48", "side is 64 there, 48 here"),
+    ],
+)
+def test_a_folder_of_another_run_is_refused(whole: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
+    other = tmp_path / "tiny.yaml"
+    other.write_text(RECIPE.read_text().replace(old, new))
+    before = read(whole)
+    with pytest.raises(MienError, match=said):
+        mien_train("run", other, "--data", "rendered", "--out", whole)
+    assert read(whole) == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(MienError, match=r"not empty \(thesis\.txt\)"):
+        mien_train("run", RECIPE, "--data", "rendered", "--out", tmp_path)
+
+
+def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(RECIPE.read_text().replace("batch_size", "batchsize"))
+    with pytest.raises(MienError, match=r"mine\.yaml.*batchsize"):
+        mien_train("run", recipe, "--data", "rendered", "--out", tmp_path / "run")
+
+
+def test_missing_data_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match=r"nowhere is no folder.*--data rendered"):
+        mien_train("run", RECIPE, "--data", tmp_path / "nowhere")
+    with pytest.raises(MienError, match="has no folder raf-db"):
+        mien_train("run", RECIPE, "--data", tmp_path, "--out", tmp_path / "run")
+
+
+def test_an_unknown_stage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="tiny has no stage third"):
+        mien_train("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run", "--only", "third")
+
+
+def test_suspects_are_left_out_of_the_training(whole: Path, tmp_path: Path) -> None:
+    data = read(whole)["stages"][1]["tests"]["groups"]["data"]
+    pictures = (cache_folder() / "renders").glob("lab_b*/images/*/*.png")
+    suspects = tmp_path / "suspects.json"
+    suspects.write_text(json.dumps({"names": {data: ["/".join(path.parts[-3:]) for path in pictures]}}))
+    words = ("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run", "--without", suspects)
+    with pytest.raises(MienError, match=r"tiny, stage second, seed 0, fold 0: .*the training part has no picture"):
+        mien_train(*words)
