@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import statistics
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
+import numpy as np
 import torch
+from lightning_fabric import Fabric
+from torch.nn import functional
 
-from trainer.data.batches import Batches
-from trainer.models import Outputs, build_network
+from mien.bundle import InputSpec
+from trainer.data.batches import Batches, Examples, make_examples
+from trainer.data.crops import Crops
+from trainer.data.pictures import PictureBytes
+from trainer.data.sample import Dataset, Sample
+from trainer.losses import Criterion
+from trainer.models import Network, Outputs, build_network
+from trainer.stages.fit import fit
+from trainer.stages.processes import make_fabric
 from trainer.stages.recipe import Optimiser, Stage
 
 _LABELS = ("anger", "happiness", "neutral")
@@ -52,17 +65,17 @@ def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batche
         rounds: how often.
         batches: of 64 pictures, in each turn.
     """
-    network = build_network(architecture, Outputs(_LABELS), seed=0)
+    network, fabric = build_network(architecture, Outputs(_LABELS), seed=0), make_fabric()
     pictures = _noise(network.input, batches * _STAGE.batch_size)
     plain, flipped = Batches(pictures, _STAGE.batch_size), Batches(pictures, _STAGE.batch_size, "flip")
     turns = {
-        "fit": lambda: _seconds_of_fit(network, plain),
-        "fit_augmented": lambda: _seconds_of_fit(network, flipped),
-        "bare": lambda: _seconds_of_bare_loop(network, plain),
+        "fit": lambda: _seconds_of_fit(network, plain, fabric),
+        "fit_augmented": lambda: _seconds_of_fit(network, flipped, fabric),
+        "bare": lambda: _seconds_of_bare_loop(network, plain, fabric),
         "loading": lambda: _seconds_of_loading(flipped),
     }
     for turn in turns.values():
-        turn()  # Warm: memory, threads, kernels.
+        turn()  # Warm: memory, threads, kernels.  # type: ignore[no-untyped-call]
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name, turn in turns.items():
@@ -93,15 +106,15 @@ def _noise(spec: InputSpec, count: int) -> Examples:
     return make_examples(dataset, crops, "expression", _LABELS)
 
 
-def _seconds_of_fit(network: Network, batches: Batches) -> float:
+def _seconds_of_fit(network: Network, batches: Batches, fabric: Fabric) -> float:
     """Of one epoch, in a folder that is removed again."""
     with TemporaryDirectory() as folder:
         criterion = Criterion(_STAGE, network.outputs, network.feature_size)
-        return fit(network, criterion, batches, None, _STAGE, make_fabric(), Path(folder), seed=0)[0].seconds
+        return fit(network, criterion, batches, None, _STAGE, fabric, Path(folder), seed=0)[0].seconds
 
 
-def _seconds_of_bare_loop(network: Network, batches: Batches) -> float:
-    device = make_fabric().device
+def _seconds_of_bare_loop(network: Network, batches: Batches, fabric: Fabric) -> float:
+    device = fabric.device
     ready = [
         (batch.images.to(device, memory_format=torch.channels_last), batch.classes.to(device))
         for batch in batches.epoch(0)
@@ -113,7 +126,7 @@ def _seconds_of_bare_loop(network: Network, batches: Batches) -> float:
     for images, classes in ready:
         optimiser.zero_grad()
         loss = functional.cross_entropy(network(images).classes, classes)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     loss.item()  # Waits for the device.
     return time.monotonic() - start
