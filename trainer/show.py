@@ -109,8 +109,8 @@ def show_test(test: TestResult) -> None:
     for reason, count in test.left_out.items():
         console.print(f"left out: {count} × {reason}")
     for name, value in test.figures.items():
-        low_high = f" ({text(name, test.intervals[name][0])} to {text(name, test.intervals[name][1])})"
-        console.print(f"{heading(name)}: {text(name, value)}{low_high if name in test.intervals else ''} ({base})")
+        interval = " to ".join(text(name, bound) for bound in test.intervals.get(name, ()))
+        console.print(f"{heading(name)}: {text(name, value)}{interval and f' [{interval}]'} ({base})")
     if not test.confusion:
         return
     console.print(f"confusion, rows = true, columns = predicted ({base})")

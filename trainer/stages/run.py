@@ -207,7 +207,8 @@ def _do_jobs(run: Run, jobs: list[Job], workers: int, progress: Progress) -> Non
     progress.planned({job: run.claim.recipe.stages[job.stage].epochs for job in undone}, len(jobs) - len(undone))
 
     def tell(job: Job, event: Epoch | Literal["begins", "is done"]) -> None:
-        progress.told(job, event, read_job(run.folder / job.place) if event == "is done" else None)
+        if run.fabric.is_global_zero:
+            progress.told(job, event, read_job(run.folder / job.place) if event == "is done" else None)
 
     # Other processes open their data themselves.
     run_jobs(undone, (run if workers == 1 else Run(run.claim, run.folder)).train, workers, tell)

@@ -1,0 +1,116 @@
+"""The commands around training: recipes, evaluate, report, and what they need at start-up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.bundle import CropSpec
+from mien.errors import MienError
+from trainer.__main__ import app
+from trainer.models import Outputs, build_network
+from trainer.stages.checkpoint import Card, Step, save_checkpoint
+
+LABELS = ("neutral", "happiness")
+
+
+def mien_train(*words: object) -> None:
+    with contextlib.suppress(SystemExit):
+        app([str(word) for word in words])
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A network that has learned nothing but says that it has."""
+    network = build_network("mobilenet_v1_48_w025", Outputs(LABELS), seed=0)
+    step = Step(
+        stage="one", source="lab", data="CK+", pictures=9, people=3, split="", target="expression", epochs=1,
+        images_seen=9, learning_rate=0.1, seed=0,
+    )  # fmt: skip
+    card = Card(
+        architecture=network.architecture.name,
+        image_side=network.input.width,
+        outputs=network.outputs,
+        crop=CropSpec("uncropped"),
+        detector="yunet",
+        input=network.input,
+        embedding_size=network.architecture.embedding_size,
+        lineage=(step,),
+    )
+    save_checkpoint(tmp_path / "checkpoint", network, card)
+    return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three noisy pictures of each of three expressions, of which the network knows two."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for label in (*LABELS, "anger"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for number in range(3):
+            noise = random.integers(0, 256, (50, 50, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / "pictures" / label / f"{number}.png"), noise)
+    return tmp_path / "pictures"
+
+
+def test_a_checkpoint_is_measured_on_any_data_set(
+    checkpoint: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mien_train("evaluate", checkpoint, "folder", pictures, "--json")
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert result["labels"] == list(LABELS)
+    assert result["left_out"] == {"expression anger not learned": 3}
+    confusion = np.array(result["confusion"])
+    assert confusion.sum(axis=1).tolist() == [3, 3]
+    assert result["figures"]["accuracy"] == pytest.approx(confusion.trace() / 6)
+    mien_train("evaluate", checkpoint, "folder", pictures)
+    said = capsys.readouterr().out
+    assert "split all, people not named, 6 pictures" in said
+    assert "left out: 3 × expression anger not learned" in said
+
+
+def test_a_folder_without_a_checkpoint_is_named(pictures: Path) -> None:
+    with pytest.raises(MienError, match=r"pictures holds no checkpoint"):
+        mien_train("evaluate", pictures, "folder", pictures)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match=r"run\.json is missing"):
+        mien_train("report", tmp_path)
+
+
+def test_recipes_are_listed_with_their_papers_and_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    mien_train("recipes", "--json")
+    listed = {recipe["name"]: recipe for recipe in json.loads(capsys.readouterr().out)}
+    assert {name: recipe["paper"] for name, recipe in listed.items()} == {
+        "cross_domain": "000",
+        "small_sets": "001",
+        "valence_arousal": "002",
+        "real_time": "003",
+    }
+    for recipe in listed.values():
+        assert recipe["sizes"]["study"]["rendered"] >= 3
+        assert recipe["sizes"]["smoke"]["rendered"] == 1
+    mien_train("recipes")
+    said = capsys.readouterr().out
+    assert all(recipe["title"] in said for recipe in listed.values())
+
+
+def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    mien_train("--version")
+    assert capsys.readouterr().out.strip() == version("mien")
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    code = "import sys, trainer.__main__; sys.exit('torch' in sys.modules or 'yaml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
