@@ -19,9 +19,6 @@ from mien.bundle import InputSpec
 from mien.errors import MienError
 from trainer.models.architectures import Architecture, find_architecture
 
-_GAUSSIAN = 0.01
-"""Standard deviation of a new output layer's weights (Krizhevsky and others 2012, 5)."""
-
 
 class Outputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a network tells: classes in order, valence or arousal (paper 002's twins have one of them), or both."""
@@ -77,7 +74,7 @@ class Network(nn.Module):
         super().__init__()
         self.architecture, self.outputs, self.input, self.dropout = architecture, outputs, spec, dropout
         groups, dense = architecture.build()
-        output = _Output({name: _linear(self.feature_size, size) for name, size in outputs.sizes.items()})
+        output = _Output({name: nn.Linear(self.feature_size, size) for name, size in outputs.sizes.items()})
         self.parts = nn.ModuleDict(OrderedDict(zip(architecture.parts, [*groups, *dense, output], strict=True)))
 
     @property
@@ -152,10 +149,3 @@ def _check(outputs: Outputs) -> None:
             f"A network cannot tell {list(outputs.labels) or 'nothing'}",
             "Give it two or more classes, or valence or arousal",
         )
-
-
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.normal_(layer.weight, std=_GAUSSIAN)
-    nn.init.zeros_(layer.bias)
-    return layer

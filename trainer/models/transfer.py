@@ -38,7 +38,7 @@ def unfreeze(network: Network, policy: Policy) -> float:
 
 
 def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:
-    """Let parts start anew, as the architecture starts them: from a Gaussian (AlexNet's from torch's own, uniform).
+    """Let parts start anew, as the architecture starts them: MobileNetV1's first one from a Gaussian (paper 003).
 
     Raises:
         MienError: the network has no such part.

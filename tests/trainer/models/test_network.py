@@ -113,9 +113,9 @@ def test_the_order_of_channels_in_memory_changes_nothing(name: str) -> None:
     torch.testing.assert_close(results[0][1], results[1][1], rtol=0.05, atol=0.05 * results[0][1].abs().max().item())
 
 
-def test_mobilenet_v1_starts_from_its_authors_gaussian() -> None:
-    weights = build_network("mobilenet_v1_224", CLASSES, seed=0).state_dict()["parts.conv6.0.3.0.weight"]
-    assert weights.std().item() == pytest.approx(0.09 * 0.8796, rel=0.01)  # cut off at two deviations
+def test_the_first_layer_of_mobilenet_v1_starts_from_its_authors_gaussian() -> None:
+    weights = build_network("mobilenet_v1_224", CLASSES, seed=0).state_dict()["parts.conv1.0.weight"]
+    assert weights.std().item() == pytest.approx(0.09 * 0.8796, rel=0.1)  # cut off at two deviations
     assert weights.abs().max().item() <= 0.18
 
 
