@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,14 +69,14 @@ def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batche
     network, fabric = build_network(architecture, Outputs(_LABELS), seed=0), make_fabric()
     pictures = _noise(network.input, batches * _STAGE.batch_size)
     plain, flipped = Batches(pictures, _STAGE.batch_size), Batches(pictures, _STAGE.batch_size, "flip")
-    turns = {
+    turns: dict[str, Callable[[], float]] = {
         "fit": lambda: _seconds_of_fit(network, plain, fabric),
         "fit_augmented": lambda: _seconds_of_fit(network, flipped, fabric),
         "bare": lambda: _seconds_of_bare_loop(network, plain, fabric),
         "loading": lambda: _seconds_of_loading(flipped),
     }
     for turn in turns.values():
-        turn()  # Warm: memory, threads, kernels.  # type: ignore[no-untyped-call]
+        turn()  # Warm: memory, threads, kernels.
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name, turn in turns.items():

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from trainer.data.batches import Batches, Examples, make_examples
+from trainer.data.batches import Batch, Batches, Examples, make_examples
 from trainer.data.crops import Crops
 from trainer.data.pictures import PictureBytes
 from trainer.data.sample import Dataset, Sample
@@ -88,6 +89,14 @@ def make_small_examples(network: Network, target: Target, count: int, seed: int 
     return make_examples(dataset, crops, target, network.outputs.labels)
 
 
+class DoubleBatches(Batches):
+    """In double precision, so that rounding does not grow over the steps into what a fault would look like."""
+
+    def epoch(self, number: int, first_batch: int = 0) -> Iterator[Batch]:
+        for batch in super().epoch(number, first_batch):
+            yield Batch(*(values.double() if values.is_floating_point() else values for values in batch))
+
+
 def train(
     folder: Path,
     count: int = 48,
@@ -96,6 +105,7 @@ def train(
     seed: int = 3,
     precision: Any = "32",
     network: Network | None = None,
+    is_double: bool = False,
     kill_at: int | None = None,
     kill_rank: int = 0,
     save_every_seconds: float = 60.0,
@@ -107,10 +117,13 @@ def train(
     network = network or make_network(stage)
     share: dict[str, Any] = {"rank": fabric.global_rank, "world_size": fabric.world_size}
     examples = make_small_examples(network, stage.target, count, unknown=unknown)
-    batches = Batches(examples, stage.batch_size, stage.augmentation, stage.balance, seed, **share)
+    kind = DoubleBatches if is_double else Batches
+    batches = kind(examples, stage.batch_size, stage.augmentation, stage.balance, seed, **share)
     held_out = make_small_examples(network, stage.target, validation, seed=9) if validation else None
-    unseen = Batches(held_out, stage.batch_size, is_training=False, **share) if held_out else None
+    unseen = kind(held_out, stage.batch_size, is_training=False, **share) if held_out else None
     criterion = Criterion(stage, network.outputs, network.feature_size, batches.class_weights)
+    if is_double:
+        network.double(), criterion.double()
     finished = 0
 
     def tell(epoch: Epoch) -> None:
