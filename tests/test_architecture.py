@@ -166,12 +166,16 @@ def test_the_root_holds_only_what_the_design_allows() -> None:
 
 BLOCK = """
 import sys
-blocked = sys.argv[1].partition(".")[0]
-class Blocker:
+blocked = sys.argv[1]
+class Blind:
+    def __init__(self, finder):
+        self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == blocked:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Blocker())
+        is_blocked = f"{name}.".startswith(f"{blocked}.")
+        return None if is_blocked else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+sys.meta_path[:] = map(Blind, sys.meta_path)
 """
 
 REQUIRE = """
