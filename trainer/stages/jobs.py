@@ -91,8 +91,8 @@ def plan_jobs(recipe: Recipe, seeds: int, folds: Mapping[str, int | None], only:
     return list(jobs.values())
 
 
-def with_starts(recipe: Recipe, only: Iterable[str]) -> set[str]:
-    """Some stages (all, where none is named) with those that they start from.
+def with_starts(recipe: Recipe, only: Iterable[str]) -> list[str]:
+    """Some stages (all, where none is named) with those that they start from, in the order of the recipe.
 
     Raises:
         MienError: there is no such stage.
@@ -104,7 +104,7 @@ def with_starts(recipe: Recipe, only: Iterable[str]) -> set[str]:
         while name in recipe.stages:
             wanted.add(name)
             name = recipe.stages[name].start
-    return wanted
+    return [name for name in recipe.stages if name in wanted]
 
 
 def run_jobs(jobs: list[Job], work: Work, workers: int, tell: TellJob) -> None:
