@@ -10,7 +10,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,19 +19,30 @@ from torch import Tensor
 
 from mien.errors import MienError, require
 from mien.models.build_default_bundle import LABELS
+from mien.models.catalogue import find_model
 from mien.models.fetch import fetch
 from mien.models.mini_xception import convert_mini_xception
 from trainer.models.network import Network, Outputs
 from trainer.models.transfer import transfer
 
+_IMAGENET_TERMS = "ImageNet's pictures are for research; what that means for weights is not said."
 _TORCHVISION = ("alexnet", "vgg19", "resnet50", "resnet152", "mobilenet_v2")
 
 
-def load_start_weights(network: Network, start: Literal["package", "torchvision"]) -> str:
-    """Load them into a network.
+class StartWeights(NamedTuple):
+    """Where a network starts.
 
-    Returns:
-        Lineage: what they were trained on, "IN" (ImageNet, ILSVRC 2012) or "FER2013".
+    Attributes:
+        lineage: what the weights were trained on, "IN" (ImageNet, ILSVRC 2012) or "FER2013".
+        terms: whose they are and under which licence, as far as anybody states it.
+    """
+
+    lineage: str
+    terms: str
+
+
+def load_start_weights(network: Network, start: Literal["package", "torchvision"]) -> StartWeights:
+    """Load them into a network.
 
     Raises:
         MienError: there are none for this architecture, or they cannot be fetched here.
@@ -41,41 +52,48 @@ def load_start_weights(network: Network, start: Literal["package", "torchvision"
         if name not in _TORCHVISION:
             raise _none(name, "torchvision", _TORCHVISION)
         _copy_in_order(network, _of_torchvision(name, _download(name)))
-        return "IN"
+        return StartWeights("IN", f"{name}, IMAGENET1K_V1: torchvision, BSD-3-Clause. {_IMAGENET_TERMS}")
     if name not in _PACKAGES:
         raise _none(name, "a package of the catalogue", _PACKAGES)
-    return _PACKAGES[name](network)
+    package = _PACKAGES[name]
+    package.load(network, package.model)
+    model = find_model(package.model)
+    return StartWeights(package.lineage, f"{model.source}: {model.licence}. {model.licence_note}")
 
 
-def _load_mobilenet_v2(network: Network) -> str:
-    _copy_in_order(network, _of_torchvision("mobilenet_v2", _read("mobilenet_v2_imagenet")))
-    return "IN"
+def _load_mobilenet_v2(network: Network, model: str) -> None:
+    _copy_in_order(network, _of_torchvision("mobilenet_v2", _read(model)))
 
 
-def _load_efficientnet_lite0(network: Network) -> str:
-    tensors = _read("efficientnet_lite0_imagenet")
-    _copy_in_order(network, [tensor for name, tensor in tensors.items() if not name.startswith("_fc.")])
-    return "IN"
+def _load_efficientnet_lite0(network: Network, model: str) -> None:
+    _copy_in_order(network, [tensor for name, tensor in _read(model).items() if not name.startswith("_fc.")])
 
 
-def _load_mini_xception(network: Network) -> str:
+def _load_mini_xception(network: Network, model: str) -> None:
     """By way of the ONNX file whose constants stand in the order of its layers."""
     onnx = require("onnx", "robot")
-    split = convert_mini_xception(fetch("mini_xception"))
+    split = convert_mini_xception(fetch(model))
     constants = onnx.load_model_from_string(split.backbone).graph.initializer
     arrays = [onnx.numpy_helper.to_array(constant) for constant in constants if constant.name not in _NOT_LEARNED]
     _copy_in_order(network, [torch.tensor(np.asarray(array)) for array in arrays])
     head = {"weight": torch.tensor(split.weight), "bias": torch.tensor(split.bias)}
     tensors = {**network.state_dict(), **{f"parts.output.classes.{name}": head[name] for name in head}}
     transfer(network, tensors, Outputs(labels=LABELS))
-    return "FER2013"
+
+
+class _Package(NamedTuple):
+    """Weights in a package: name in the catalogue, how they are loaded, what they were trained on."""
+
+    model: str
+    load: Callable[[Network, str], None]
+    lineage: str
 
 
 _NOT_LEARNED = ("flat_shape", "shifts", "embedding_shape")
-_PACKAGES: dict[str, Callable[[Network], str]] = {
-    "mini_xception": _load_mini_xception,
-    "mobilenet_v2": _load_mobilenet_v2,
-    "efficientnet_lite0": _load_efficientnet_lite0,
+_PACKAGES = {
+    "mini_xception": _Package("mini_xception", _load_mini_xception, "FER2013"),
+    "mobilenet_v2": _Package("mobilenet_v2_imagenet", _load_mobilenet_v2, "IN"),
+    "efficientnet_lite0": _Package("efficientnet_lite0_imagenet", _load_efficientnet_lite0, "IN"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What running a recipe gives: plain figures that become result.json, tables and the report."""
+"""What running a recipe gives: plain figures that become report.json, tables and the report."""
 
 from __future__ import annotations
 

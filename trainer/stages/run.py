@@ -3,8 +3,8 @@
 out/cross_domain-rendered-smoke/
     run.json                    what is run here
     seed0/STAGE[/fold03]/       a job: its network (card.json), its answers (SOURCE.npz), job.json once it is done
-    result.json                 all figures
-    report.html, .md, .json     the same for people
+    report.json                 all figures
+    report.html, report.md      the same for people
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mien.benchmark.machine import machine_facts
 from mien.errors import MienError
 from trainer.data.crops import Crops
-from trainer.data.output import sole_writer, whole_file
+from trainer.data.output import sole_writer
 from trainer.data.sample import Tell
 from trainer.evaluate.report import PictureOf, write_report
 from trainer.evaluate.suspects import SuspectList, read_suspects
@@ -39,8 +39,6 @@ from trainer.stages.recipe import Recipe
 from trainer.stages.recipe_file import load_recipe, resolve
 from trainer.stages.result import Epoch, RecipeResult
 from trainer.stages.train import train_job
-
-RESULT = "result.json"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,8 +150,6 @@ def report_run(folder: Path, run: Run | None = None) -> tuple[RecipeResult, Reci
     claim = read_claim(folder)
     jobs = plan_jobs(claim.recipe, claim.seeds, claim.folds, claim.folds)
     result = gather(claim, jobs, folder)
-    with whole_file(folder / RESULT) as partial:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
     pictures = _pictures((run or Run(claim, folder)).material, claim.recipe)
     return result, claim.recipe, write_report(result, claim.recipe, folder, pictures)
 

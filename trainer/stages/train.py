@@ -106,7 +106,8 @@ def _start(network: Network, job: Job, recipe: Recipe, folder: Path) -> _Past:
     if start == "nothing":
         return _Past()
     if start in ("package", "torchvision"):
-        return _Past(load_start_weights(network, cast(Literal["package", "torchvision"], start)))
+        weights = load_start_weights(network, cast(Literal["package", "torchvision"], start))
+        return _Past(weights.lineage, licences=(weights.terms,))
     card = start_from(network, folder / job.start.place if job.start else Path(start.removeprefix("checkpoint:")))
     return _Past(card.weights, card.lineage, card.licences)
 

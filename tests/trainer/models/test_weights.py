@@ -34,8 +34,9 @@ def waves(side: int = 224) -> torch.Tensor:
 
 def with_weights(name: str, start: str, outputs: Outputs = TWO) -> tuple[Network, str]:
     network = build_network(name, outputs, seed=0)
-    lineage = load_start_weights(network, start)
-    return network.eval(), lineage
+    weights = load_start_weights(network, start)
+    assert any(licence in weights.terms for licence in ("MIT", "BSD", "Apache"))
+    return network.eval(), weights.lineage
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def start(*words: object) -> subprocess.Popen[str]:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return found
 
 
