@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,8 @@ from mien.errors import MienError
 from trainer.models.network import Network, Outputs, build_network
 
 Policy = Literal["all", "head", "output"] | int
+
+_REPLACE = 1  # stream of random numbers
 
 
 def unfreeze(network: Network, policy: Policy) -> float:
@@ -40,6 +43,12 @@ def unfreeze(network: Network, policy: Policy) -> float:
 def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:
     """Let parts start anew, as the architecture starts them: MobileNetV1's first one from a Gaussian (paper 003).
 
+    Args:
+        network: changed in place.
+        names: of the parts.
+        seed: the same seed gives the same weights, but others than `build_network` gives: the parts of a network that
+            was built and trained with this seed must not start again where they did.
+
     Raises:
         MienError: the network has no such part.
     """
@@ -48,7 +57,8 @@ def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:
         raise MienError(
             f"{network.architecture.name} has no part {unknown[0]!r}", f"Choose from: {', '.join(network.parts)}"
         )
-    new = build_network(network.architecture.name, network.outputs, seed, image_side=network.input.width)
+    stream = int(np.random.SeedSequence([seed, _REPLACE]).generate_state(1)[0])
+    new = build_network(network.architecture.name, network.outputs, stream, image_side=network.input.width)
     for name in names:
         network.parts[name].load_state_dict(new.parts[name].state_dict())
 

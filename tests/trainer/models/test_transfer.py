@@ -82,12 +82,34 @@ def test_more_parts_than_there_are_cannot_be_unfrozen(policy: int) -> None:
 def test_replaced_parts_start_anew_and_the_others_stay() -> None:
     network = build_network(SMALL, CLASSES, seed=0)
     train_a_step(network)
-    before = copy_of(network)
+    before, copy = copy_of(network), build_network(SMALL, CLASSES, seed=0)
     replace_parts(network, ["conv1", "output"], seed=7)
     assert changed_parts(network, before) == ["conv1", "output"]
-    fresh = build_network(SMALL, CLASSES, seed=7).state_dict()
     after = network.state_dict()
-    assert all(torch.equal(after[name], fresh[name]) for name in after if name.split(".")[1] in ("conv1", "output"))
+    replace_parts(copy, ["conv1", "output"], seed=7)
+    same = copy.state_dict()
+    assert all(torch.equal(after[name], same[name]) for name in after if name.split(".")[1] in ("conv1", "output"))
+
+
+def test_parts_do_not_start_again_from_the_weights_that_the_first_stage_began_with() -> None:
+    network = build_network(SMALL, CLASSES, seed=7)
+    before = copy_of(network)
+    replace_parts(network, ["conv1", "output"], seed=7)
+    after = network.state_dict()
+    for name in ("parts.conv1.0.weight", "parts.output.classes.weight", "parts.output.classes.bias"):
+        assert not torch.isclose(after[name], before[name]).any(), name
+
+
+def test_the_first_part_of_mobilenet_starts_anew_from_its_gaussian() -> None:
+    network = build_network("mobilenet_v1_48", CLASSES, seed=0)
+    network.parts["conv1"][0].weight.data.fill_(1.0)
+    replace_parts(network, ["conv1"], seed=0)
+    weights = network.parts["conv1"][0].weight.detach().flatten()
+    assert weights.abs().max() <= 2 * 0.09  # cut off at twice the deviation, which leaves 0.88 of it
+    assert abs(float(weights.mean())) < 0.01
+    assert float(weights.std()) == pytest.approx(0.88 * 0.09, rel=0.1)
+    inner = (weights.abs() < 0.09).float().mean()
+    assert float(inner) == pytest.approx(0.683 / 0.954, abs=0.06)  # evenly drawn: 0.5
 
 
 def test_an_unknown_part_is_named_with_those_that_there_are() -> None:
