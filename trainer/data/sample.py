@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.detector import Box
+from trainer.data.labels import Labels
 from trainer.data.pictures import Picture
 
 LANDMARKS = 68
@@ -122,6 +124,11 @@ class Dataset(ABC):
         for index in range(len(self)):
             yield self[index]
 
+    @cached_property
+    def labels(self) -> Labels:
+        """What is known of all samples; read once, then held."""
+        return Labels.of(self)
+
     def describe(self, tell: Tell | None = None) -> Description:
         """Count classes and people of each split; `tell` is called now and then."""
         counts: dict[str, _Counting] = defaultdict(_Counting)
@@ -166,6 +173,11 @@ class Subset(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         return self._whole[int(self._numbers[index])]
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Those of the whole data set, which may have been read already."""
+        return self._whole.labels.take(self._numbers)
 
 
 @dataclass

@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from trainer.data.labels import UNKNOWN
 from trainer.data.sample import Dataset
-from trainer.stages.recipe import Split
+from trainer.stages.recipe import Split, Target
+
+_DRAW = 1  # stream of random numbers
+_ENOUGH = 8
+"""Pictures of a person or thing, to learn it from few."""
 
 Numbers = NDArray[np.intp]
 Names = NDArray[np.str_]
@@ -72,6 +77,48 @@ def divide(dataset: Dataset, split: Split, seed: int) -> list[Parts]:
                     "Give it a larger share, or use more data",
                 )
     return divided
+
+
+def draw(dataset: Dataset, numbers: Numbers, target: Target, samples: int, seed: int) -> Numbers:
+    """Choose a few samples to learn from, by their labels alone, before any face is searched.
+
+    Expressions: as evenly from the classes as they have pictures. Identities and categories, of which there may be more
+    than `samples`: first as many people or things as can give `_ENOUGH` pictures each, at random among those that have
+    as many, followed by those that have fewer if need be; then as evenly from these.
+
+    Args:
+        dataset: whose samples; its pictures are not read.
+        numbers: of the samples to choose from.
+        target: what is learned; samples that say nothing of it are not drawn.
+        samples: at most so many; 0 = all that are given.
+        seed: the same seed gives the same samples.
+
+    Returns:
+        Their numbers, ascending.
+    """
+    if samples == 0:
+        return numbers
+    labels, random = dataset.labels.take(numbers), np.random.default_rng([seed, _DRAW])
+    classes = labels.classes(target).places
+    places = np.flatnonzero((classes != UNKNOWN) | labels.has_numbers(target))
+    if target in ("identity", "category") and len(places) > samples:
+        places = places[np.isin(classes[places], _draw_classes(classes[places], samples, random))]
+    drawn = random.permutation(places)
+    drawn = drawn[np.argsort(classes[drawn], kind="stable")]
+    _, first, counts = np.unique(classes[drawn], return_index=True, return_counts=True)
+    turns = np.arange(len(drawn)) - np.repeat(first, counts)
+    # The first of each class, then the second of each, and so on, until there are enough.
+    return np.sort(numbers[drawn[np.argsort(turns, kind="stable")[:samples]]])
+
+
+def _draw_classes(classes: NDArray[np.int64], samples: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Classes, two or more where there are, of which `samples` pictures can be drawn."""
+    names, counts = np.unique(classes, return_counts=True)
+    enough = np.minimum(counts, _ENOUGH)
+    order = random.permutation(len(names))
+    order = order[np.argsort(-enough[order], kind="stable")]
+    count = np.searchsorted(np.cumsum(enough[order]), samples) + 1
+    return names[order[: max(2, count)]]
 
 
 def in_words(split: Split) -> str:

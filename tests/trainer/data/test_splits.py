@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import MienError
+from trainer.data.labels import Column, Labels
 from trainer.data.pictures import PictureFile
 from trainer.data.sample import Sample, SampleList
-from trainer.data.splits import Parts, divide, in_words
-from trainer.stages.recipe import Split
+from trainer.data.splits import Parts, divide, draw, in_words
+from trainer.stages.recipe import Split, Target
 
 SEEDS = st.integers(0, 2**32)
 
@@ -262,3 +266,87 @@ def test_what_cannot_be_divided_is_refused(data: SampleList, split: Split, probl
 )
 def test_splits_are_put_in_words(split: Split, text: str) -> None:
     assert in_words(split) == text
+
+
+# ---- few samples
+
+
+def people(*pictures: int) -> SampleList:
+    """So many pictures of each person, those of different people mixed."""
+    rows = [(f"p{person:04d}", "neutral") for person, count in enumerate(pictures) for _ in range(count)]
+    return dataset(*(rows[place] for place in np.random.default_rng(0).permutation(len(rows)).tolist()))
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=3),
+    st.integers(1, 60),
+    SEEDS,
+)
+def test_few_are_drawn_as_evenly_from_the_expressions_as_they_have_pictures(
+    counts: list[int], budget: int, seed: int
+) -> None:
+    names = np.repeat(["neutral", "happiness", "fear"][: len(counts)], counts).tolist()
+    data = dataset(("a", None), *(("a", name) for name in names), ("b", None))
+    numbers = draw(data, np.arange(len(data)), "expression", budget, seed)
+    given_to = expressions_of(data, numbers)
+    assert len(set(numbers.tolist())) == len(numbers) == min(budget, sum(counts))
+    assert np.all(np.diff(numbers) > 0)
+    largest = max(given_to.values())
+    for name, count in zip(["neutral", "happiness", "fear"], counts, strict=False):
+        assert given_to[name] == count or given_to[name] >= largest - 1
+    np.testing.assert_array_equal(numbers, draw(data, np.arange(len(data)), "expression", budget, seed))
+
+
+def test_few_of_very_many_people_are_drawn_person_by_person() -> None:
+    data = people(*([30] * 200 + [3] * 300))
+    drawn = [draw(data, np.arange(len(data)), "identity", 400, seed) for seed in (0, 1)]
+    for numbers in drawn:
+        pictures = Counter(data[int(number)].person for number in numbers)
+        assert set(pictures.values()) == {8}
+        assert len(pictures) == 50
+    assert len(people_of(data, drawn[0]) & people_of(data, drawn[1])) < 30
+
+
+@given(st.lists(st.integers(1, 20), min_size=2, max_size=30), st.integers(2, 80), SEEDS)
+def test_nobody_with_few_pictures_is_drawn_before_those_with_enough(counts: list[int], budget: int, seed: int) -> None:
+    data = people(*counts)
+    numbers = draw(data, np.arange(len(data)), "identity", budget, seed)
+    drawn = Counter(int(str(data[int(number)].person)[1:]) for number in numbers)
+    assert len(numbers) == min(budget, sum(counts))
+    assert len(drawn) >= 2
+    poorest = min(min(counts[person], 8) for person in drawn)
+    assert all(min(count, 8) <= poorest for person, count in enumerate(counts) if person not in drawn)
+    most = max(drawn.values())
+    assert all(drawn[person] >= min(counts[person], most - 1) for person in drawn)
+    assert budget >= sum(counts) or sum(min(counts[person], 8) for person in drawn) < budget + 8 or len(drawn) == 2
+
+
+def test_only_given_samples_that_say_something_of_the_target_are_drawn() -> None:
+    rows = [Sample(PictureFile(Path(f"{number}.png")), "all") for number in range(6)]
+    rows[1] = replace(rows[1], valence=0.5)
+    rows[2] = replace(rows[2], valence=0.5, arousal=0.0)
+    rows[3] = replace(rows[3], expression="fear", category="cup")
+    rows[4] = replace(rows[4], valence=-0.5, arousal=0.0, category="dish")
+    data, given_numbers = SampleList("mine", rows), np.array([0, 1, 2, 3, 5])
+    found = {target: draw(data, given_numbers, target, 10, 0).tolist() for target in get_args(Target)}
+    assert found == {
+        "expression": [3],
+        "affect": [2, 3],
+        "valence": [1, 2],
+        "arousal": [2],
+        "identity": [],
+        "category": [3],
+    }
+    assert draw(data, given_numbers, "expression", 0, 0).tolist() == given_numbers.tolist()
+
+
+def test_a_few_hundred_of_a_million_pictures_are_drawn_in_seconds() -> None:
+    data = dataset()
+    places = np.arange(1_000_000) % 100_000
+    unknown, nothing = Column((), np.full(len(places), -1)), np.full(len(places), np.nan, np.float32)
+    who = Column(tuple(f"{person:06d}" for person in range(100_000)), places)
+    data.labels = Labels(unknown, who, unknown, unknown, nothing, nothing)
+    start = time.monotonic()
+    numbers = draw(data, np.arange(len(places)), "identity", 400, 0)
+    assert time.monotonic() - start < 5  # it takes 0.2 s; to search once for each person would take half a minute
+    assert sorted(Counter(places[numbers].tolist()).values()) == [8] * 50
