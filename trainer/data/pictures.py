@@ -19,6 +19,9 @@ from mien.sources import PICTURE_SUFFIXES
 
 ANOTHER_COPY = "Copy or download that file again"
 
+# What is wrong with a picture is said once, in our own error.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 
 class Picture(Protocol):
     """A picture that is read when it is asked for, and every time anew."""

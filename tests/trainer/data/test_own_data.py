@@ -112,3 +112,11 @@ def test_wrong_folders_are_refused(tmp_path: Path, damage: Callable[[Path], obje
     damage(tmp_path)
     with pytest.raises(MienError, match=problem):
         open_expression_folders(tmp_path)
+
+
+def test_a_damaged_picture_is_named_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_picture(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
+    with pytest.raises(MienError, match=r"a\.png cannot be read"):
+        PictureFile(tmp_path / "a.png").read()
+    assert capfd.readouterr().err == ""
