@@ -13,7 +13,8 @@ import torch.distributed as processes
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from trainer.data.batches import UNKNOWN, Batch
+from trainer.data.batches import Batch
+from trainer.data.labels import UNKNOWN
 from trainer.models import NetworkOutput, Outputs
 from trainer.stages.recipe import CenterLoss, Stage
 

@@ -7,7 +7,6 @@ does, and an interrupted run goes on as if it had not been.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,11 +21,9 @@ from mien.bundle import CANONICAL_LABELS
 from mien.errors import MienError
 from trainer.data.augmentation import PRESETS, augment, middle
 from trainer.data.crops import Crops
-from trainer.data.sample import Dataset, Sample
+from trainer.data.labels import UNKNOWN, Column
+from trainer.data.sample import Dataset
 from trainer.stages.recipe import Balance, Target
-
-UNKNOWN = -1
-"""Class of a picture whose class is not known."""
 
 _ORDER, _DOWN, _UP, _EVEN = range(4)  # streams of random numbers
 
@@ -133,12 +130,10 @@ def find_labels(dataset: Dataset, target: Target, classes: Sequence[str] | None 
     Returns:
         Expressions in canonical order, people or categories in ascending order; nothing for valence or arousal alone.
     """
-    if target in ("valence", "arousal"):
-        return ()
     if classes is not None and target in ("expression", "affect"):
         return tuple(classes)
-    found = {label for sample in dataset if (label := _label(sample, target)) is not None}
-    return tuple(sorted(found, key=CANONICAL_LABELS.index if target in ("expression", "affect") else None))
+    found = dataset.labels.classes(target).used
+    return tuple(sorted(found, key=CANONICAL_LABELS.index)) if target in ("expression", "affect") else found
 
 
 def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[str, ...]) -> Examples:
@@ -156,39 +151,23 @@ def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[
     Raises:
         MienError: nothing is left.
     """
-    unusable: defaultdict[str, list[int]] = defaultdict(list)
+    kept = crops.kept
+    known = dataset.labels.take(kept)
+    column = known.classes(target)
     place = {label: number for number, label in enumerate(labels)}
-    numbers, classes, valence, arousal, people = [], [], [], [], []
-    for number in crops.kept.tolist():
-        sample = dataset[number]
-        label = _label(sample, target)
-        reason = _why_unusable(sample, target, label, place)
-        if reason is not None:
-            unusable[reason].append(number)
-            continue
-        numbers.append(number)
-        classes.append(place.get(label or "", UNKNOWN))
-        valence.append(np.nan if sample.valence is None else sample.valence)
-        arousal.append(np.nan if sample.arousal is None else sample.arousal)
-        people.append(sample.person or "")
-    if not numbers:
-        counts = {**crops.left_out, **{reason: len(some) for reason, some in unusable.items()}}
-        reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.items())
+    classes = np.array([*(place.get(name, UNKNOWN) for name in column.names), UNKNOWN], np.int64)[column.places]
+    is_usable = (classes != UNKNOWN) | known.has_numbers(target)
+    unusable = {**crops.unusable, **_unusable(kept[~is_usable], column.take(np.flatnonzero(~is_usable)), target)}
+    if not is_usable.any():
+        reasons = ", ".join(f"{len(some)} × {reason}" for reason, some in unusable.items() if len(some))
         raise MienError(
             f"{dataset.name} has no picture from which to learn or test {target} ({reasons})",
             "Name another source or target in the recipe",
         )
-    return Examples(
-        crops,
-        dataset.name,
-        labels,
-        np.array(numbers, np.intp),
-        np.array(classes, np.int64),
-        np.array(valence, np.float32),
-        np.array(arousal, np.float32),
-        np.array(people, np.str_),
-        {**crops.unusable, **{reason: np.array(some, np.intp) for reason, some in unusable.items()}},
+    everything = Examples(
+        crops, dataset.name, labels, kept, classes, known.valence, known.arousal, known.person.texts(), unusable
     )
+    return everything.take(np.flatnonzero(is_usable))
 
 
 class Batches:
@@ -305,24 +284,15 @@ class Batches:
         )
 
 
-def _label(sample: Sample, target: Target) -> str | None:
-    if target in ("expression", "affect"):
-        return sample.expression
-    if target == "identity":
-        return sample.person
-    return sample.category if target == "category" else None
-
-
-def _why_unusable(sample: Sample, target: Target, label: str | None, known: dict[str, int]) -> str | None:
-    has = {"valence": sample.valence is not None, "arousal": sample.arousal is not None}
-    if target in has:
-        return None if has[target] else f"no {target}"
-    if label in known or (target == "affect" and all(has.values())):
-        return None
+def _unusable(numbers: NDArray[np.intp], classes: Column, target: Target) -> dict[str, NDArray[np.intp]]:
+    """Samples that cannot be used, by reason."""
     kind = "expression" if target == "affect" else target
-    if label is None:
-        return f"no {kind}"
-    return f"{kind} {label} not learned" if kind == "expression" else f"{kind} not learned"
+    places = classes.places
+    unusable = {f"no {kind}": numbers[places == UNKNOWN]}
+    if kind == "expression":
+        others = np.unique(places[places != UNKNOWN]).tolist()
+        return unusable | {f"expression {classes.names[one]} not learned": numbers[places == one] for one in others}
+    return unusable | {f"{kind} not learned": numbers[places != UNKNOWN]}
 
 
 def _check_classes(examples: Examples, balance: Balance) -> None:

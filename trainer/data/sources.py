@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.models.cache import cache_folder
@@ -78,9 +77,9 @@ def _prefixed(name: str, what: str | None) -> str | None:
 
 def _only(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     """The samples with one of these expressions."""
-    used: NDArray[np.intp] = np.array(
-        [number for number, sample in enumerate(dataset) if sample.expression in classes], np.intp
-    )
+    expressions = dataset.labels.expression
+    wanted = [place for place, name in enumerate(expressions.names) if name in classes]
+    used = np.flatnonzero(np.isin(expressions.places, wanted))
     if not len(used):
         raise MienError(
             f"{dataset.name} has no picture of {', '.join(classes)}", "Name expressions (classes) that it has"

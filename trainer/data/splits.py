@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from trainer.data.labels import UNKNOWN
+from trainer.data.labels import UNKNOWN, Column
 from trainer.data.sample import Dataset
 from trainer.stages.recipe import Split, Target
 
@@ -18,7 +18,6 @@ _ENOUGH = 8
 """Pictures of a person or thing, to learn it from few."""
 
 Numbers = NDArray[np.intp]
-Names = NDArray[np.str_]
 
 
 class Parts(NamedTuple):
@@ -148,12 +147,12 @@ def _percent(share: float) -> str:
 
 
 class _Known(NamedTuple):
-    """What dividing needs to know of N samples; "" is unknown."""
+    """What dividing needs to know of N samples."""
 
     dataset: Dataset
-    parts: Names
-    people: Names
-    classes: Names
+    parts: NDArray[np.str_]
+    people: NDArray[np.int64]
+    classes: Column
 
     @property
     def name(self) -> str:
@@ -164,8 +163,11 @@ class _Known(NamedTuple):
 
 
 def _look_through(dataset: Dataset) -> _Known:
-    rows = [(sample.split, sample.person or "", sample.expression or sample.category or "") for sample in dataset]
-    return _Known(dataset, *np.array(rows, np.str_).reshape(-1, 3).T)
+    labels = dataset.labels
+    first, second = labels.expression, labels.category
+    others = np.where(second.places == UNKNOWN, UNKNOWN, second.places + len(first.names))
+    classes = np.where(first.places == UNKNOWN, others, first.places)
+    return _Known(dataset, labels.split.texts(), labels.person.places, Column((*first.names, *second.names), classes))
 
 
 def _official(known: _Known, split: Split, random: np.random.Generator) -> list[Parts]:
@@ -178,7 +180,7 @@ def _official(known: _Known, split: Split, random: np.random.Generator) -> list[
             "Divide it by holdout or folds",
         )
     if len(validation) == 0:
-        keys, order = _units(known, train, bool((known.people[train] != "").all()), random)
+        keys, order = _units(known, train, bool((known.people[train] != UNKNOWN).all()), random)
         chosen = np.isin(keys[train], _take(order, split.validation)[1])
         train, validation = train[~chosen], train[chosen]
     return [Parts(train, validation, test)]
@@ -210,10 +212,12 @@ def _folds(known: _Known, split: Split, random: np.random.Generator) -> list[Par
 
 def _per_class(known: _Known, split: Split, random: np.random.Generator) -> list[Parts]:
     parts: list[list[Numbers]] = []
-    for name in np.unique(known.classes[known.classes != ""]):
-        drawn = random.permutation(np.flatnonzero(known.classes == name))
+    places = known.classes.places
+    for place in np.unique(places[places != UNKNOWN]).tolist():
+        drawn = random.permutation(np.flatnonzero(places == place))
         ends = np.cumsum([split.test_per_class, split.validation_per_class, split.train_per_class])
         if len(drawn) <= ends[1]:
+            name = known.classes.names[place]
             raise MienError(
                 f"{known.name} has {len(drawn)} pictures of {name}: with {split.test_per_class} for the test and "
                 f"{split.validation_per_class} for validation none is left for training",
@@ -238,15 +242,14 @@ def _units(known: _Known, numbers: Numbers, by_person: bool, random: np.random.G
     """
     if not by_person:
         drawn = random.permutation(numbers)
-        return np.arange(len(known.parts)), drawn[np.argsort(known.classes[drawn], kind="stable")]
-    unnamed = numbers[known.people[numbers] == ""]
+        return np.arange(len(known.parts)), drawn[np.argsort(known.classes.places[drawn], kind="stable")]
+    unnamed = numbers[known.people[numbers] == UNKNOWN]
     if len(unnamed):
         raise MienError(
             f"{known.dataset[int(unnamed[0])].picture.name}: {known.name} does not say who this is",
             "Divide by person only what names its people",
         )
-    _, people = np.unique(known.people, return_inverse=True)  # numbers in ascending order of the names
-    return people, random.permutation(np.unique(people[numbers]))
+    return known.people, random.permutation(np.unique(known.people[numbers]))
 
 
 def _take(order: Numbers, share: float) -> tuple[Numbers, Numbers]:

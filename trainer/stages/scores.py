@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mien.errors import MienError
-from trainer.data.batches import UNKNOWN, Batch
+from trainer.data.batches import Batch
+from trainer.data.labels import UNKNOWN
 from trainer.models import NetworkOutput, Outputs
 
 

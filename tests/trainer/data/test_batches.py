@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from trainer.data.batches import UNKNOWN, Batch, Batches, Examples, find_labels, make_examples
+from trainer.data.batches import Batch, Batches, Examples, find_labels, make_examples
 from trainer.data.crops import Crops, stored_size
+from trainer.data.labels import UNKNOWN
 from trainer.data.pictures import PictureFile
-from trainer.data.sample import Sample, SampleList
-from trainer.stages.recipe import Balance
+from trainer.data.sample import Sample, SampleList, Subset
+from trainer.data.splits import divide, draw
+from trainer.stages.recipe import Balance, Split
 
 SPEC = InputSpec(4, 4, "grey", (0.0,), (1.0,))
 LABELS = ("neutral", "happiness", "fear")
@@ -73,6 +76,27 @@ def test_examples_leave_out_what_says_nothing_of_the_target() -> None:
     assert people.subset(np.array([2, 4, 1])).numbers.tolist() == [1, 2]
     with pytest.raises(MienError, match=r"faces has no picture .* category \(1 × no face found, 3 × no category"):
         make_examples(crops.dataset, crops, "category", ("bowl",))
+
+
+class Counted(SampleList):
+    """Counts how often samples are looked at."""
+
+    looks = 0
+
+    def __getitem__(self, index: int) -> Sample:
+        self.looks += 1
+        return super().__getitem__(index)
+
+
+def test_labels_are_read_once_however_many_jobs_ask_for_them() -> None:
+    dataset = Counted("x", [sample(number, expression=LABELS[number % 3], person=f"p{number}") for number in range(30)])
+    crops = replace(crops_of([sample(number) for number in range(30)]), dataset=dataset)
+    for seed in range(3):
+        (parts,) = divide(dataset, Split("holdout", by_person=True), seed)
+        assert find_labels(Subset(dataset, parts.train), "expression") == LABELS
+        assert len(draw(dataset, parts.train, "expression", 6, seed)) == 6
+        assert make_examples(dataset, crops, "expression", LABELS).people.tolist() == [f"p{n}" for n in range(30)]
+    assert dataset.looks == 30
 
 
 def test_labels_are_found_in_a_fixed_order() -> None:
