@@ -90,17 +90,17 @@ def mean_over_people(right: NDArray[np.bool_], people: Sequence[str] | NDArray[n
     return float(np.mean(np.bincount(person, weights=right) / np.bincount(person)))
 
 
-def calibration_gaps(truth: Classes, probabilities: NDArray[np.floating]) -> Floats:
+def calibration_gaps(right: NDArray[np.bool_], confidence: NDArray[np.floating]) -> Floats:
     """By how much each answer is more right than it was confident, in the column of its bin; (N, BINS) to be summed.
 
     Args:
-        truth: int (N,), 0 … classes − 1.
-        probabilities: (N, classes), each row sums to 1.
+        right: bool (N,), whether each answer is right.
+        confidence: (N,), its probability, 0 to 1.
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
+    confidence = confidence.astype(np.float64)
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    gaps = np.zeros((len(truth), BINS))
-    gaps[np.arange(len(truth)), bins] = (probabilities.argmax(axis=1) == truth) - confidence
+    gaps = np.zeros((len(right), BINS))
+    gaps[np.arange(len(right)), bins] = right - confidence
     return gaps
 
 

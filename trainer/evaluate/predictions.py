@@ -20,7 +20,8 @@ from trainer.evaluate.intervals import bootstrap, sum_by_unit
 from trainer.stages.result import ClassFigures, TestResult
 
 MOST_CLASSES = 100
-"""Of more, as of identities, neither the confusion nor the figures of each are listed."""
+"""Of more, as of identities, neither the confusion nor the figures of each are listed, and only the top class and its
+confidence are kept: the probabilities of thousands of people on all their pictures need more memory than there is."""
 AFFECTS = ("valence", "arousal")
 _SEED = 0
 """Of the bootstrap: the same predictions give the same intervals."""
@@ -42,7 +43,7 @@ class Predictions:
     Attributes:
         labels: classes in the order of `probabilities`; empty where none are predicted.
         truth: int64 (N,), true class; -1 where it is not known.
-        probabilities: float32 (N, classes); None where no classes are predicted.
+        probabilities: float32 (N, classes); None where no classes are predicted, or more than `MOST_CLASSES`.
         valence_truth: float32 (N,), −1 to 1, NaN where it is not known; None where valence is not predicted.
         valence_predicted: float32 (N,); None likewise.
         arousal_truth: as of valence.
@@ -50,6 +51,8 @@ class Predictions:
         people: who it is, (N,), "" where that is not known.
         names: of the pictures, (N,).
         fold: int64 (N,), number of the fold whose model answered, from 0.
+        top: int64 (N,), class with the highest probability, where that is all that is kept; else None.
+        top_confidence: float32 (N,), its probability; None likewise.
     """
 
     labels: tuple[str, ...]
@@ -62,6 +65,8 @@ class Predictions:
     people: Names
     names: Names
     fold: NDArray[np.int64]
+    top: NDArray[np.int64] | None = None
+    top_confidence: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -69,13 +74,26 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Class with the highest probability, int64 (N,); raises MienError where no classes are predicted."""
-        return np.asarray(self.of_classes.argmax(axis=1), np.int64)
+        return np.asarray(self.of_classes.argmax(axis=1), np.int64) if self.top is None else self.top
+
+    @property
+    def confidence(self) -> Floats:
+        """Probability of that class, float32 (N,); raises MienError where no classes are predicted."""
+        return np.asarray(self.of_classes.max(axis=1)) if self.top_confidence is None else self.top_confidence
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether classes are predicted."""
+        return self.probabilities is not None or self.top is not None
 
     @property
     def of_classes(self) -> Floats:
-        """The probabilities, float32 (N, classes); raises MienError where no classes are predicted."""
+        """The probabilities, float32 (N, classes); raises MienError where there are none."""
         if self.probabilities is None:
-            raise MienError("These predictions are of valence or arousal alone", "Give predictions of classes")
+            raise MienError(
+                "These predictions are of valence or arousal alone, or of too many classes to keep the probabilities",
+                f"Give predictions of at most {MOST_CLASSES} classes",
+            )
         return self.probabilities
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Predictions:
@@ -109,7 +127,8 @@ def load_predictions(path: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         labels = tuple(str(label) for label in arrays.pop("labels"))
-        optional = {"probabilities", *(f"{affect}_{kind}" for affect in AFFECTS for kind in ("truth", "predicted"))}
+        of_affects = {f"{affect}_{kind}" for affect in AFFECTS for kind in ("truth", "predicted")}
+        optional = {"probabilities", "top", "top_confidence", *of_affects}
         return Predictions(labels, **{**dict.fromkeys(optional), **arrays})
     except _DAMAGED as error:
         raise MienError(f"{path} holds no predictions ({error})", "Run the recipe again to write it anew") from error
@@ -206,7 +225,7 @@ def _shared_people(predictions: Predictions, training: Sequence[Training]) -> in
 
 
 def _classes(predictions: Predictions) -> tuple[list[list[int]], dict[str, ClassFigures]]:
-    if predictions.probabilities is None or len(predictions.labels) > MOST_CLASSES:
+    if not predictions.has_classes or len(predictions.labels) > MOST_CLASSES:
         return [], {}
     known = predictions.truth >= 0
     answers = predictions.truth[known], predictions.predicted[known], len(predictions.labels)
@@ -224,10 +243,9 @@ def _sums_of_units(predictions: Predictions, training: Sequence[Training]) -> di
     is_named = bool((predictions.people != "").all())
     names, unit = np.unique(predictions.people if is_named else predictions.names, return_inverse=True)
     sums: dict[str, Sums] = {}
-    if predictions.probabilities is not None:
+    if predictions.has_classes:
         known = predictions.truth >= 0
-        truth, probabilities = predictions.truth[known], predictions.probabilities[known]
-        sums |= _sums_of_classes(truth, probabilities, unit[known], len(names))
+        sums |= _sums_of_classes(predictions.select(known), unit[known], len(names))
         if is_named:
             answers = sums["true"].sum(axis=1)
             share = np.divide(sums["right"].sum(axis=1), answers, out=np.zeros(len(names)), where=answers > 0)
@@ -243,19 +261,17 @@ def _sums_of_units(predictions: Predictions, training: Sequence[Training]) -> di
     return sums
 
 
-def _sums_of_classes(
-    truth: NDArray[np.int64], probabilities: Floats, unit: NDArray[np.intp], units: int
-) -> dict[str, Sums]:
-    predicted = probabilities.argmax(axis=1)
+def _sums_of_classes(predictions: Predictions, unit: NDArray[np.intp], units: int) -> dict[str, Sums]:
+    truth, predicted = predictions.truth, predictions.predicted
     right = truth == predicted
     # Of many classes only the totals: a table of people and classes could be too large.
-    classes = probabilities.shape[1] if probabilities.shape[1] <= MOST_CLASSES else 1
+    classes = len(predictions.labels) if len(predictions.labels) <= MOST_CLASSES else 1
     answers = {"right": (truth[right], unit[right]), "true": (truth, unit), "named": (predicted, unit)}
     sums = {}
     for name, (of_class, own) in answers.items():
         cells = np.bincount(own * classes + of_class % classes, minlength=units * classes)
         sums[name] = cells.reshape(units, classes).astype(np.float64)
-    return sums | {"gaps": sum_by_unit(metrics.calibration_gaps(truth, probabilities), unit, units)}
+    return sums | {"gaps": sum_by_unit(metrics.calibration_gaps(right, predictions.confidence), unit, units)}
 
 
 def _total(sums: Mapping[str, Sums]) -> dict[str, float]:

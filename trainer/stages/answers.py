@@ -47,6 +47,8 @@ def answer(network: Network, examples: Examples, fabric: Fabric, fold: int = 0) 
         people=examples.people,
         names=np.array(examples.names, np.str_),
         fold=np.full(len(examples), fold, np.int64),
+        top=told.top,
+        top_confidence=told.top_confidence,
     )
 
 

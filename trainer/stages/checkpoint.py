@@ -124,14 +124,24 @@ def save_checkpoint(folder: Path, network: Network, card: Card) -> Card:
         with whole_file(weights) as partial:
             partial.write_bytes(data)
         _flush(folder)
-        encoded = msgspec.json.encode(card, enc_hook=str)  # versions may be of their own kind of text, as torch's is
-        with whole_file(folder / _CARD) as partial:
-            partial.write_bytes(msgspec.json.format(encoded) + b"\n")
-        _flush(folder)
+        write_card(folder, card)
         for path in [*folder.glob("model-*.safetensors"), *folder.glob(".model-*.partial")]:
             if path != weights:
                 path.unlink(missing_ok=True)
     return card
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write what is said of weights that are saved, in place of what was said before.
+
+    Raises:
+        MienError: the disk is full, or the folder cannot be written.
+    """
+    encoded = msgspec.json.encode(card, enc_hook=str)  # versions may be of their own kind of text, as torch's is
+    with output_errors(folder):
+        with whole_file(folder / _CARD) as partial:
+            partial.write_bytes(msgspec.json.format(encoded) + b"\n")
+        _flush(folder)
 
 
 def load_card(folder: Path) -> Card:

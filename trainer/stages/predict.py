@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.data.batches import Batch, Batches
+from trainer.evaluate.predictions import MOST_CLASSES
 from trainer.models import Network, NetworkOutput
 from trainer.stages.processes import gather, lost_process_error
 
@@ -23,7 +24,9 @@ class Predicted:
 
     Attributes:
         numbers: int64 (N,), of the samples in the data set.
-        probabilities: float32 (N, C), softmax; None where no classes are told.
+        probabilities: float32 (N, C), softmax; None where no classes are told, or more than `MOST_CLASSES`.
+        top: int64 (N,), class with the highest probability, where there are more; else None.
+        top_confidence: float32 (N,), its probability; None likewise.
         valence: float32 (N,); None where it is not told.
         arousal: as of valence.
         classes: int64 (N,), true class; -1 unknown.
@@ -33,6 +36,8 @@ class Predicted:
 
     numbers: NDArray[np.int64]
     probabilities: NDArray[np.float32] | None
+    top: NDArray[np.int64] | None
+    top_confidence: NDArray[np.float32] | None
     valence: NDArray[np.float32] | None
     arousal: NDArray[np.float32] | None
     classes: NDArray[np.int64]
@@ -57,7 +62,7 @@ def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
     columns: dict[str, list[Tensor]] = {}
     for output, batch in answers(network, batches, fabric):
         told = {
-            "probabilities": None if output.classes is None else output.classes.float().softmax(dim=1),
+            **_classes(output),
             "valence": None if output.valence is None else output.valence.float(),
             "arousal": None if output.arousal is None else output.arousal.float(),
             "numbers": batch.numbers,
@@ -72,8 +77,19 @@ def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
         whole = {name: gather(torch.cat(parts), fabric).cpu().numpy() for name, parts in columns.items()}
     order = np.argsort(whole["numbers"], kind="stable")
     arrays: dict[str, Any] = {name: values[order] for name, values in whole.items()}
-    absent: dict[str, Any] = dict.fromkeys(("probabilities", "valence", "arousal"))
+    absent: dict[str, Any] = dict.fromkeys(("probabilities", "top", "top_confidence", "valence", "arousal"))
     return Predicted(**absent | arrays)
+
+
+def _classes(output: NetworkOutput) -> dict[str, Tensor]:
+    """What is kept of the classes' probabilities."""
+    if output.classes is None:
+        return {}
+    probabilities = output.classes.float().softmax(dim=1)
+    if probabilities.shape[1] <= MOST_CLASSES:
+        return {"probabilities": probabilities}
+    confidence, top = probabilities.max(dim=1)
+    return {"top": top, "top_confidence": confidence}
 
 
 def answers(network: Network, batches: Batches, fabric: Fabric) -> Iterator[tuple[NetworkOutput, Batch]]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
+import msgspec
 import numpy as np
 from lightning_fabric import Fabric
 
@@ -20,7 +21,7 @@ from trainer.models.counting import count
 from trainer.models.transfer import replace_parts, unfreeze
 from trainer.models.weights import load_start_weights
 from trainer.stages.answers import answer
-from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from
+from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from, write_card
 from trainer.stages.fit import fit, remove_state
 from trainer.stages.job_result import JobResult, JobTest, answers_file, write_job
 from trainer.stages.jobs import Job
@@ -60,6 +61,9 @@ def train_job(
     trained = unfreeze(network, stage.unfreeze)
     criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights)
     epochs = fit(network, criterion, batches, validation, stage, fabric, own, job.seed, tell)
+    card = _card(network, stage, past, _step(job, recipe, material.lineage_name(stage.data), part.train, epochs))
+    if fabric.is_global_zero:  # before the tests: whatever becomes of them, the network is there
+        card = save_checkpoint(own, network, card)
 
     tests = {stage.data: part.test}
     tests |= {source: material.test(job.stage, source, part.outputs.labels, job.seed) for source in stage.tests}
@@ -68,9 +72,8 @@ def train_job(
         training = _training(part.train, part.validation, part.outputs)
         for source, given in answers.items():
             given.save(answers_file(own, source))
-        step = _step(job, recipe, material.lineage_name(stage.data), part.train, epochs)
         measured = figures(answers[stage.data], [training] * (1 + (job.fold or 0)))
-        card = save_checkpoint(own, network, _card(network, stage, past, step, measured))
+        write_card(own, msgspec.structs.replace(card, figures={**measured}))
         used = {
             "train": batches.class_counts if stage.target in _EXPRESSIONS else {"pictures": batches.pictures},
             "validation": _counts(part.validation, stage),
@@ -136,7 +139,7 @@ def _step(job: Job, recipe: Recipe, data: str, train: Examples, epochs: list[Epo
     )
 
 
-def _card(network: Network, stage: Stage, past: _Past, step: Step, measured: dict[str, float]) -> Card:
+def _card(network: Network, stage: Stage, past: _Past, step: Step) -> Card:
     return Card(
         architecture=network.architecture.name,
         image_side=network.input.width,
@@ -148,7 +151,6 @@ def _card(network: Network, stage: Stage, past: _Past, step: Step, measured: dic
         embedding_size=network.architecture.embedding_size,
         weights=past.weights,
         lineage=(*past.steps, step),
-        figures={**measured},
         licences=past.licences,
         versions={name: version(name) for name in ("mien", "torch")},
     )

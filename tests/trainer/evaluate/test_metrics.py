@@ -34,7 +34,8 @@ def rmse(truth: list[float], predicted: list[float]) -> float:
 
 
 def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    return float(metrics.calibration_error(metrics.calibration_gaps(truth, probabilities).sum(axis=0), len(truth)))
+    gaps = metrics.calibration_gaps(probabilities.argmax(axis=1) == truth, probabilities.max(axis=1))
+    return float(metrics.calibration_error(gaps.sum(axis=0), len(truth)))
 
 
 @settings(max_examples=50, deadline=None)

@@ -53,6 +53,19 @@ def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
 
 
+def test_of_many_classes_the_top_one_and_its_confidence_say_the_same(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    truth, predicted = random.integers(101, size=(2, 200)).tolist()
+    people = [f"p{number % 7}" for number in range(200)]
+    everything = make_predictions(truth, predicted, people, classes=101, confidence=0.3)
+    few = replace(everything, probabilities=None, top=everything.predicted, top_confidence=everything.confidence)
+    assert measured(few) == measured(everything)
+    assert measured(few).figures["calibration_error"] > 0.2
+    few.save(tmp_path / "p.npz")
+    assert_same(load_predictions(tmp_path / "p.npz"), few)
+    assert_same(pool([few.select(np.arange(100)), few.select(np.arange(100, 200))]), few)
+
+
 def test_what_is_no_file_of_predictions_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     make_predictions([0, 1], [0, 1]).save(path)

@@ -9,9 +9,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mien.errors import MienError
-from tests.trainer.stages.small import make_network, make_small_examples, make_stage, train
+from tests.trainer.stages.small import LABELS, make_network, make_small_examples, make_stage, train
 from trainer.data.batches import Batches
-from trainer.models import Network
+from trainer.evaluate.predictions import MOST_CLASSES
+from trainer.models import Network, Outputs, build_network
 from trainer.stages.fit import make_fabric, predict
 from trainer.stages.state import digest
 
@@ -48,6 +49,21 @@ def test_answers_come_in_the_order_of_the_pictures(tmp_path: Path) -> None:
     assert found.probabilities.dtype == found.valence.dtype == found.true_arousal.dtype == np.float32
     np.testing.assert_array_equal(found.true_valence, found.classes - 1)
     assert answers(make_network(make_stage(target="valence")), "valence").probabilities is None
+
+
+def test_of_many_classes_only_the_top_one_is_kept() -> None:
+    people = Outputs(LABELS + tuple(f"n{number}" for number in range(MOST_CLASSES)))
+    network = build_network("mini_xception", people, seed=1, image_side=32)
+    found = answers(network, "expression", 19)
+    assert found.probabilities is None
+    assert found.top.dtype == np.int64
+    assert found.top_confidence.dtype == np.float32
+    network.eval()
+    (batch,) = Batches(make_small_examples(network, "expression", 19, 9), 19, is_training=False).epoch(0)
+    with torch.inference_mode():
+        probabilities = network(batch.images).classes.softmax(dim=1)
+    assert found.top.tolist() == probabilities.argmax(dim=1).tolist()
+    np.testing.assert_allclose(found.top_confidence, probabilities.max(dim=1).values, rtol=1e-4)
 
 
 def test_valence_is_scored_by_its_error(tmp_path: Path) -> None:

@@ -223,9 +223,9 @@ def _affect_row(figures: Figures, affect: str) -> AffectRow:
 def _reliability(predictions: Sequence[Predictions]) -> Chart | None:
     """How often the model is right by how sure it is, in ten steps; all seeds together."""
     answers = [
-        (one.probabilities.max(axis=1)[one.truth >= 0], (one.predicted == one.truth)[one.truth >= 0])
+        (one.confidence[one.truth >= 0], (one.predicted == one.truth)[one.truth >= 0])
         for one in predictions
-        if one.probabilities is not None
+        if one.has_classes
     ]
     if not answers:
         return None
