@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 from trainer.evaluate.report.details import TestView, stage_view, test_view
 from trainer.evaluate.report.figures import duration
 from trainer.evaluate.report.gallery import Answers, Gallery, PictureOf, is_listed
-from trainer.evaluate.report.tables import FilledTable, FilledVerdict, Runs, by_stage, fill_table, fill_verdict
+from trainer.evaluate.report.tables import (
+    FilledTable,
+    FilledVerdict,
+    Runs,
+    by_stage,
+    fill_table,
+    fill_verdict,
+    tables_of,
+)
 from trainer.evaluate.trends import EQUAL, judge
 from trainer.stages.recipe import Recipe
 from trainer.stages.result import RecipeResult, Verdict
@@ -67,7 +75,7 @@ def _version(style: str, note: str, recipe: Recipe, runs: Runs, verdicts: list[V
             if style == "dropped":
                 predictions = [answers.kept(data, one) for one in predictions]
             tests[name].append(test_view(of_stage, source, predictions))
-    tables = [fill_table(table, recipe, runs) for table in recipe.tables]
+    tables = [fill_table(table, recipe, runs) for table in tables_of(recipe)]
     return Version(style, note, tables, [fill_verdict(verdict) for verdict in verdicts], tests)
 
 

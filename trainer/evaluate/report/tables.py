@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from trainer.evaluate.predictions import AFFECTS
 from trainer.evaluate.report.figures import (
     ABSENT,
     Spread,
@@ -19,7 +20,7 @@ from trainer.evaluate.report.figures import (
     words,
 )
 from trainer.evaluate.trends import find_figure
-from trainer.stages.recipe import Arm, Recipe, Row, Table
+from trainer.stages.recipe import Arm, Recipe, Row, Table, Target
 from trainer.stages.result import StageResult, Verdict
 
 Runs = Mapping[str, Sequence[StageResult]]
@@ -100,6 +101,30 @@ def by_stage(stages: Sequence[StageResult]) -> dict[str, list[StageResult]]:
     for stage in stages:
         runs[stage.stage].append(stage)
     return dict(runs)
+
+
+def tables_of(recipe: Recipe) -> tuple[Table, ...]:
+    """The recipe's tables; without any, the main figures of every stage, on its own source and on its other tests."""
+    if recipe.tables:
+        return recipe.tables
+    targets = {stage.target for stage in recipe.stages.values()}
+    affects = [affect for affect in AFFECTS if targets & {affect, "affect"}]
+    of_affect = tuple(f"{affect}_{name}" for affect in affects for name in ("rmse", "rmse_of_mean", "ccc"))
+    of_classes = ("accuracy", "macro_f1", "training_accuracy")
+    tables = (
+        Table("Classes, all stages", of_classes, _rows(recipe, set(get_args(Target)) - set(AFFECTS))),
+        Table(f"{' and '.join(affects).capitalize()}, all stages", of_affect, _rows(recipe, {"affect", *AFFECTS})),
+    )
+    return tuple(table for table in tables if table.rows)
+
+
+def _rows(recipe: Recipe, targets: set[str]) -> tuple[Row, ...]:
+    return tuple(
+        Row(f"{name}, tested on {test}" if test else name, name, test)
+        for name, stage in recipe.stages.items()
+        if stage.target in targets
+        for test in ("", *stage.tests)
+    )
 
 
 def fill_table(table: Table, recipe: Recipe, runs: Runs) -> FilledTable:
