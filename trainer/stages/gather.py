@@ -82,7 +82,7 @@ def _stage(jobs: list[Job], finished: Finished, folder: Path) -> StageResult:
 
 
 def _figures(jobs: Sequence[Job], finished: Finished) -> dict[str, float]:
-    """Of the training: means over folds; sums for images and seconds."""
+    """Of the training: means over folds; sums for images and seconds, the median over epochs of seconds per epoch."""
     results = [finished[job] for job in jobs]
     epochs = [epoch for result in results for epoch in result.epochs]
     last = [result.epochs[-1] for result in results]
@@ -94,7 +94,7 @@ def _figures(jobs: Sequence[Job], finished: Finished) -> dict[str, float]:
         "training_loss": float(np.mean([epoch.loss for epoch in last])),
         "images_seen": sum(epoch.pictures for epoch in epochs),
         "seconds": sum(epoch.seconds for epoch in epochs),
-        "seconds_per_epoch": float(np.mean([epoch.seconds for epoch in epochs])),
+        "seconds_per_epoch": float(np.median([epoch.seconds for epoch in epochs])),
         "epochs": len(epochs) / len(results),
         "chain_images_seen": sum(epoch.pictures for epoch in passed),
         "chain_seconds": sum(epoch.seconds for epoch in passed),

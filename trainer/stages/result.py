@@ -85,7 +85,8 @@ class StageResult(msgspec.Struct, frozen=True):
         figures: training_accuracy and training_loss (as published: the last epoch's), images_seen, seconds,
             seconds_per_epoch, epochs;
             of the stage alone; chain_images_seen and chain_seconds with all that it started from. Means over folds,
-            sums for images and seconds.
+            sums for images and seconds; seconds_per_epoch is the median over the epochs of all folds, as the first
+            epochs include starting up.
         parts: by `train`, `validation` and `test`, pictures of each class; the training part as it was used (balanced,
             with the repetitions); summed over folds; key "pictures" where there are no expressions.
         epochs: of each fold.

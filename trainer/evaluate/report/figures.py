@@ -20,7 +20,7 @@ _NAMES: dict[str, tuple[str, Unit]] = {
     "chain_images_seen": ("images seen, whole chain", "count"),
     "seconds": ("training time", "seconds"),
     "chain_seconds": ("training time, whole chain", "seconds"),
-    "seconds_per_epoch": ("time per epoch", "seconds"),
+    "seconds_per_epoch": ("time per epoch, median", "seconds"),
     "epochs": ("epochs", "number"),
     "training_loss": ("training loss", "number"),
     "rmse": ("RMSE", "number"),
