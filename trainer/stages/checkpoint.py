@@ -27,6 +27,8 @@ from trainer.models.transfer import transfer
 
 VERSION: Final = 1
 _CARD = "card.json"
+_BELOW = ("fold*", "*", "*/fold*", "seed*/*", "seed*/*/fold*")
+"""Where checkpoints lie below the folders of a stage, a repetition and a run."""
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -154,9 +156,7 @@ def load_card(folder: Path) -> Card:
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MienError(
-            f"{folder} holds no checkpoint: {_CARD} is missing", "Name a folder that a stage was saved into"
-        ) from error
+        raise MienError(f"{folder} holds no checkpoint: {_CARD} is missing", _remedy(folder)) from error
     except OSError as error:
         raise MienError(f"{path} cannot be read ({error.strerror})", "Give this user the right to read it") from error
     try:
@@ -248,6 +248,13 @@ def _check_shapes(folder: Path, card: Card, tensors: dict[str, Tensor], network:
                 f"a {card.architecture} has {wanted.get(name, 'none')}",
                 "Use the version of mien that wrote it, or run its stage again",
             )
+
+
+def _remedy(folder: Path) -> str:
+    """Name a checkpoint that lies below the folder: a fold of a stage, or a stage of a run."""
+    below = (card.parent for pattern in _BELOW for card in sorted(folder.glob(f"{pattern}/{_CARD}")))
+    found = next(below, None)
+    return "Name a folder that a stage was saved into" + (f", as {found}" if found else "")
 
 
 def _weights(folder: Path, card: Card) -> Path:

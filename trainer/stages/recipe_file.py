@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import reduce
@@ -45,8 +46,9 @@ def load_recipe(name_or_path: str) -> Recipe:
     path = _built_in().get(name_or_path, Path(name_or_path))
     if not path.suffix and not path.exists():
         check_known("", name_or_path, _built_in(), "recipe")
+    raw = read_yaml(path)  # its errors name the file
     with _within(f"{path}, "):
-        recipe = _parse(read_yaml(path))
+        recipe = _parse(raw)
         check_recipe(recipe, recipe.stages)
         for size in ("smoke", "study"):
             for data in getattr(recipe.sizes, size):
@@ -54,16 +56,34 @@ def load_recipe(name_or_path: str) -> Recipe:
     return recipe
 
 
-def resolve(recipe: Recipe, size: Literal["smoke", "study"], is_rendered: bool) -> tuple[Recipe, Size]:
+def recipe_text(name: str) -> str:
+    """The file of a recipe that comes with mien.
+
+    Raises:
+        MienError: there is none of that name.
+    """
+    check_known("", name, _built_in(), "recipe")
+    return _built_in()[name].read_text("utf-8")
+
+
+def resolve(
+    recipe: Recipe, size: Literal["smoke", "study"], is_rendered: bool, file: str | None = None
+) -> tuple[Recipe, Size]:
     """The recipe as it is run in a size: its changes made, stages left out, the rest in the order of their starts.
 
     Rows of tables and arms of trends that name stages left out stay. Of the sizes only that one stays, with nothing to
     change any more. A recipe without that size runs as it stands.
 
+    Args:
+        recipe: as it was loaded.
+        size: that is wanted.
+        is_rendered: whether rendered people stand in for the data sets.
+        file: that the recipe was loaded from, for errors; None names the recipe alone.
+
     Raises:
-        MienError: what results cannot be run; the key is named.
+        MienError: what results cannot be run; file and key are named.
     """
-    with _within(f"{recipe.name}, "):
+    with _within(f"{file or recipe.name}, "):
         resolved, chosen = _change(recipe, size, "rendered" if is_rendered else "real")
         for name, stage in resolved.stages.items():
             if stage.start.startswith("checkpoint:"):
@@ -220,10 +240,25 @@ def _convert(value: Any, kind: type[_Kind], key: str) -> _Kind:
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `")
         place = "" if place.startswith("key") else place.strip("$`")
-        where = f"{key}{place}".lstrip(".")
         is_text_wanted = problem.startswith("Expected `str`, got")
+        found = _value_at(value, place)
+        if found is not None and not isinstance(found, (dict, list)) and problem.startswith("Expected"):
+            problem = f"{found!r} is wrong, {problem.replace('Expected', 'expected', 1)}"
+        where = f"{key}{place}".lstrip(".")
         remedy = "Put it in quotes" if is_text_wanted else "Add it" if "missing" in problem else "Correct it"
         raise MienError(f"{where}: {problem}" if where else problem, remedy) from error
+
+
+def _value_at(value: Any, place: str) -> Any:
+    """What stands at a place as msgspec names it, as ".rows[0].name"; None where the place is not fully named."""
+    for name, number in re.findall(r"\.(\w+)|\[([^]]*)\]", place):
+        if name and isinstance(value, dict):
+            value = value.get(name)
+        elif number.isdigit() and isinstance(value, list):
+            value = value[int(number)]
+        else:
+            return None
+    return value
 
 
 @contextmanager

@@ -256,6 +256,16 @@ def test_a_path_that_is_not_there_or_a_file_is_no_checkpoint(tmp_path: Path) -> 
             load_card(path)
 
 
+@pytest.mark.parametrize(
+    ("place", "named"), [("seed0/two", "seed0/two/fold00"), ("seed0", "seed0/one"), ("", "seed0/one")]
+)
+def test_a_folder_above_checkpoints_names_one(tmp_path: Path, place: str, named: str) -> None:
+    for folder in ("seed0/one", "seed0/two/fold00", "seed0/two/fold01"):
+        save(tmp_path / folder, seed=0)
+    with pytest.raises(MienError, match=rf"as \S*{named}$"):
+        load_card(tmp_path / place)
+
+
 def test_another_architecture_is_refused_with_both_names(tmp_path: Path) -> None:
     save(tmp_path, 1)
     network = make_network(2, architecture="mini_xception")
