@@ -5,8 +5,9 @@
     crops/<name>-<key>/pixels.npy     uint8 (N, H, W, C); absent where it would be larger than `LARGEST_BYTES`: then
                                       each picture is decoded whenever it is wanted
 
-The key follows from the pictures' names, sizes, boxes and landmarks, the crop, the size and `VERSION`. Samples are done
-in blocks; whatever stops the work, finished blocks stay, and the next run goes on from there.
+The key follows from the pictures' names and boxes, size and time of change of their files, landmarks where they are
+used, the crop, the detector, the size and `VERSION`. Samples are done in blocks; whatever stops the work, finished
+blocks stay, and the next run goes on from there.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import cv2
 import msgspec
@@ -32,10 +35,11 @@ from mien.faces.detector import Box, Image
 from mien.models.cache import cache_folder
 from trainer.data.face_squares import NO_FACE, NO_LANDMARKS, FaceSquares, Missing
 from trainer.data.output import output_errors, sole_writer, whole_file
+from trainer.data.pictures import file_facts
 from trainer.data.sample import Dataset, Tell
 from trainer.stages.recipe import Stage
 
-VERSION = 1
+VERSION = 2
 """Count up whenever the same samples give other pixels."""
 LARGEST_BYTES = 20 * 10**9
 REASONS = {2: NO_FACE, 3: NO_LANDMARKS}
@@ -43,6 +47,10 @@ REASONS = {2: NO_FACE, 3: NO_LANDMARKS}
 
 _FACE = 1
 _BLOCK = 256
+_REMEMBERED_FILES = 1024
+
+_contents: WeakKeyDictionary[Dataset, tuple[str, str]] = WeakKeyDictionary()
+"""Digests of the data sets that this process has looked at: a pass over millions of files for each crop is too many."""
 
 
 @dataclass(frozen=True)
@@ -216,16 +224,30 @@ def _threads() -> int:
 
 
 def _key(dataset: Dataset, finder: FaceSquares, spec: InputSpec, shape: tuple[int, ...]) -> str:
-    digest = hashlib.sha256()
-    for sample in dataset:
-        digest.update(f"{sample.picture.name}\0{sample.picture.file_size()}\0{sample.box}\0".encode())
-        if finder.uses_landmarks_of_data and sample.landmarks is not None:
-            digest.update(sample.landmarks.tobytes())
-    digest.update(
-        msgspec.json.encode((dataset.name, finder.settings, spec.channels, spec.height, spec.width, shape, VERSION))
-    )
+    if dataset not in _contents:
+        _contents[dataset] = _digests(dataset)
+    pictures, landmarks = _contents[dataset]
+    settings = (dataset.name, finder.settings, spec.channels, spec.height, spec.width, shape, VERSION)
+    used = (pictures, landmarks if finder.uses_landmarks_of_data else "", settings)
     name = re.sub(r"[^a-z0-9]+", "-", dataset.name.lower())
-    return f"{name[:60]}-{digest.hexdigest()[:16]}"
+    return f"{name[:60]}-{hashlib.sha256(msgspec.json.encode(used)).hexdigest()[:16]}"
+
+
+def _digests(dataset: Dataset) -> tuple[str, str]:
+    """Of pictures and boxes, and of landmarks."""
+    # Many pictures may be in one file; of as many files as pictures, not all are to be remembered.
+    facts = lru_cache(_REMEMBERED_FILES)(file_facts)
+    pictures, landmarks = hashlib.sha256(), hashlib.sha256()
+    for sample in dataset:
+        picture = sample.picture
+        if picture.path is None:
+            content = hashlib.sha256(picture.encoded()[1]).hexdigest()
+        else:
+            file = facts(picture.path)
+            content = f"{file.st_size} {file.st_mtime_ns}"
+        pictures.update(f"{picture.name}\0{content}\0{sample.box}\0".encode())
+        landmarks.update(b"none" if sample.landmarks is None else sample.landmarks.tobytes())
+    return pictures.hexdigest(), landmarks.hexdigest()
 
 
 def _create(folder: Path, shape: tuple[int, ...]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+import cv2
+
 from mien.bundle import CropSpec, File, InputSpec, LandmarksSpec, open_bundle
 from mien.faces.crop import crop_square
 from mien.faces.detector import Box, Detector, Image
@@ -60,7 +62,9 @@ class FaceSquares:
         if self.is_whole or self.uses_landmarks_of_data:
             return self.crop.kind, self.crop.margin
         model = find_model(_MODEL).sha256 if self.crop.kind != "box" else ""
-        return self.crop.kind, self.crop.margin, self._detector, model
+        # The cascades are part of OpenCV.
+        detector = find_model("yunet").sha256 if self._detector == "yunet" else f"OpenCV {cv2.__version__}"
+        return self.crop.kind, self.crop.margin, self._detector, detector, model
 
     def needs_picture(self, sample: Sample) -> bool:
         """Whether the picture itself must be searched."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,11 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 class Picture(Protocol):
     """A picture that is read when it is asked for, and every time anew."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file that it is, or is in; None where it is in memory."""
+        ...
 
     @property
     def name(self) -> str:
@@ -50,9 +56,10 @@ def check_suffix(name: str, suffix: str) -> None:
         raise MienError(f"{name} is no picture file", f"Pictures end in {', '.join(PICTURE_SUFFIXES)}")
 
 
-def _file_size(path: Path) -> int:
+def file_facts(path: Path) -> os.stat_result:
+    """Size and times of a file; raises MienError, which names it."""
     try:
-        return path.stat().st_size
+        return path.stat()
     except OSError as error:
         raise MienError(f"{path} cannot be read ({error.strerror})", ANOTHER_COPY) from error
 
@@ -88,7 +95,7 @@ class PictureFile:
 
     def file_size(self) -> int:
         """Bytes of the file; raises MienError."""
-        return _file_size(self.path)
+        return file_facts(self.path).st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,10 @@ class PictureBytes:
     name: str
     suffix: str
     data: bytes
+
+    @property
+    def path(self) -> None:
+        """It is in no file."""
 
     def encoded(self) -> tuple[str, bytes]:
         """Suffix and content."""
@@ -145,7 +156,7 @@ class PixelText:
 
     def file_size(self) -> int:
         """Bytes of the file; raises MienError."""
-        return _file_size(self.path)
+        return file_facts(self.path).st_size
 
     def _grey(self) -> NDArray[np.uint8]:
         try:
@@ -184,7 +195,7 @@ class Base64Part:
 
     def file_size(self) -> int:
         """Bytes of the file; raises MienError."""
-        return _file_size(self.path)
+        return file_facts(self.path).st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +264,7 @@ class VideoMoment:
 
     def file_size(self) -> int:
         """Bytes of the file; raises MienError."""
-        return _file_size(self.path)
+        return file_facts(self.path).st_size
 
 
 def encode_png(image: Image) -> bytes:

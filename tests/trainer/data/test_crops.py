@@ -16,19 +16,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace as replace_struct
 
 from mien.bundle import CropSpec, InputSpec, open_bundle
 from mien.errors import MienError
 from mien.faces.crop import crop_square, cut, write_crop
 from mien.faces.detector import Box, Image
 from mien.faces.detectors import make_detector
+from mien.models.catalogue import find_model
 from mien.models.default_bundle import default_bundle
 from mien.runtime.backend import BackendOptions
 from trainer.data import crops as module
 from trainer.data.augmentation import middle
 from trainer.data.crops import open_crops, stored_size
 from trainer.data.output import sole_writer
-from trainer.data.pictures import PictureBytes, encode_png
+from trainer.data.pictures import FilePart, Picture, PictureBytes, PictureFile, encode_png
 from trainer.data.sample import Dataset, Sample, SampleList
 from trainer.data.sets.renders import open_renders
 from trainer.data.synthetic.dataset import render
@@ -50,6 +52,10 @@ class Counted:
     inner: PictureBytes
     before: Callable[[], object] = lambda: None
     reads: list[int] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path | None:
+        return self.inner.path
 
     @property
     def name(self) -> str:
@@ -231,6 +237,56 @@ def test_changed_boxes_and_pictures_are_cut_anew(cache: Path) -> None:
     assert len(list(cache.iterdir())) == 3
 
 
+def picture_in_file(file: Path, level: int) -> bytes:
+    """Make a grey picture; those of one size have files of one size."""
+    file.write_bytes(encode_png(np.full((40, 40), level, np.uint8)))
+    return file.read_bytes()
+
+
+def opened(picture: Picture, **keys: object) -> int:
+    """Grey level of the crop of a picture."""
+    dataset = SampleList("faces", [Sample(picture, "all", box=Box(0, 0, 40, 40))])
+    return int(open_crops(dataset, stage(CropSpec("box"), **keys), GREY, 1.0, silent).pixels(np.array([0])).mean())
+
+
+def test_another_picture_of_equal_name_and_size_is_cut_anew(tmp_path: Path) -> None:
+    file, large = tmp_path / "face.png", tmp_path / "faces.tar"
+    for level in (50, 51):
+        content = picture_in_file(file, level)
+        large.write_bytes(content)
+        assert opened(PictureFile(file)) == level
+        assert opened(FilePart(large, "face", ".png", 0, len(content))) == level
+        assert opened(PictureBytes("face", ".png", content)) == level
+
+
+def test_other_versions_of_the_detector_and_the_landmark_model_cut_anew(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = PictureBytes("face", ".png", encode_png(np.zeros((40, 40), np.uint8)))
+    for detector in ("yunet", "haar"):
+        opened(picture, detector=detector)
+    model = find_model("yunet")
+    monkeypatch.setattr(
+        "trainer.data.face_squares.find_model", lambda name: replace_struct(model, name=name, sha256="0" * 64)
+    )
+    monkeypatch.setattr("cv2.__version__", "4.99")
+    for detector in ("yunet", "haar"):
+        opened(picture, detector=detector)
+    assert len(list(cache.iterdir())) == 4
+
+
+def test_a_file_of_many_pictures_is_asked_for_its_time_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = picture_in_file(tmp_path / "faces.tar", 70)
+    part = FilePart(tmp_path / "faces.tar", "face", ".png", 0, len(content))
+    dataset = SampleList("faces", [Sample(part, "all", box=Box(0, 0, 40, 40))] * 50)
+    asked: list[Path] = []
+    real = module.file_facts
+    monkeypatch.setattr(module, "file_facts", lambda path: (asked.append(path), real(path))[1])
+    for margin in (0.0, 0.2, 0.4):
+        open_crops(dataset, stage(CropSpec("box", margin)), GREY, 1.0, silent)
+    assert asked == [part.path]
+
+
 def test_sets_too_large_for_the_disk_are_decoded_each_time(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = pictures(6)
     wanted = open_crops(dataset, stage(), RGB, 1.25, silent).pixels(np.array([4, 1]))
@@ -248,10 +304,14 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_blocks_before_it_stay(mo
     dataset = pictures(10)
     whole = open_crops(pictures(10), stage(CropSpec("box", 0.5)), GREY, 1.0, silent)
     picture: Any = dataset[9].picture
-    good, picture.inner = picture.inner, replace(picture.inner, data=b"x" * picture.file_size())
+
+    def fail() -> None:
+        raise MienError("9 cannot be read", "Copy it again")
+
+    picture.before = fail
     with pytest.raises(MienError, match="9 cannot be read"):
         open_crops(dataset, stage(CropSpec("box", 0.5), detector="haar"), GREY, 1.0, silent)
-    picture.inner = good
+    picture.before = lambda: None
     done: list[tuple[int, int]] = []
     crops = open_crops(dataset, stage(CropSpec("box", 0.5), detector="haar"), GREY, 1.0, lambda *at: done.append(at))
     assert reads(dataset)[:8] == [1] * 8
