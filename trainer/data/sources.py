@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +42,29 @@ def open_source(name: str, sources: Mapping[str, Source], root: Path | None, sid
     parts = {part: _open(sources[part], root, side, tell) for part in (name, *source.more)}
     whole = Joined(parts) if source.more else parts[name]
     return whole if source.classes is None else _only(whole, source.classes)
+
+
+def check_folders(names: Iterable[str], sources: Mapping[str, Source], root: Path) -> None:
+    """Check that the root has a folder for each of these sources and what is joined to them.
+
+    Args:
+        names: of the sources.
+        sources: of the recipe, by name.
+        root: as for `open_source`.
+
+    Raises:
+        MienError: some folders are missing; all of them are named.
+    """
+    parts = (sources[part] for name in names for part in (name, *sources[name].more))
+    missing = [real for real in dict.fromkeys(part.real for part in parts) if _folder(real, root) is None]
+    if len(missing) == 1:
+        raise _missing(missing[0], root)
+    if missing:
+        raise MienError(
+            f"{root} has no folders {', '.join(dict.fromkeys(real.partition(':')[0] for real in missing))}, which must "
+            f"hold the data sets {', '.join(missing)}",
+            "Put them there in their official layouts, or packed by mien-train data shards, or run some stages --only",
+        )
 
 
 class Joined(Dataset):
@@ -111,22 +134,32 @@ def _real(name: str, root: Path) -> Dataset:
     below, _, variant = name.partition(":")
     if name not in ENTRIES:
         raise MienError(f"There is no data set called {name}", f"Known are {', '.join(ENTRIES)}")
-    if (root / name / "index.json").is_file():
-        return open_shards(root / name)
-    folder = root / below
-    if not folder.is_dir():
-        raise MienError(
-            f"{root} has no folder {below}, which must hold the data set {name}",
-            f"Put the data set there in its official layout, or pack it: mien-train data shards {name} … {root / name}",
-        )
+    folder = _folder(name, root)
+    if folder is None:
+        raise _missing(name, root)
     if (folder / "index.json").is_file():
-        return _packed(name, folder, variant)
+        return open_shards(folder) if folder.name == name else _packed(name, folder, variant)
     if not ENTRIES[name].is_file:
         return open_dataset(name, folder)
     files = sorted(folder.glob(f"*.{below}"))
     if len(files) != 1:
         raise MienError(f"{folder} holds {len(files)} {below} files instead of one", "Leave the one to be read there")
     return open_dataset(name, files[0])
+
+
+def _folder(name: str, root: Path) -> Path | None:
+    """Where a data set is: shards of a variant in a folder of its full name, else the folder of the set."""
+    if (root / name / "index.json").is_file():
+        return root / name
+    folder = root / name.partition(":")[0]
+    return folder if folder.is_dir() else None
+
+
+def _missing(name: str, root: Path) -> MienError:
+    return MienError(
+        f"{root} has no folder {name.partition(':')[0]}, which must hold the data set {name}",
+        f"Put the data set there in its official layout, or pack it: mien-train data shards {name} … {root / name}",
+    )
 
 
 def _packed(name: str, folder: Path, variant: str) -> Dataset:

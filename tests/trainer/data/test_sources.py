@@ -20,7 +20,7 @@ from trainer.data.sample import Dataset, Sample, SampleList
 from trainer.data.sets.ck_plus import SELECTIONS
 from trainer.data.sets.renders import open_renders
 from trainer.data.shards import open_shards, write_shards
-from trainer.data.sources import open_source
+from trainer.data.sources import check_folders, open_source
 from trainer.data.synthetic.dataset import render
 from trainer.stages.recipe import Source
 
@@ -158,6 +158,24 @@ def test_a_folder_that_is_missing_is_named(root: Path, tmp_path: Path) -> None:
     (tmp_path / "ck+").mkdir()
     with pytest.raises(MienError, match="cohn-kanade-images is missing"):
         open_source("it", one("ck+"), tmp_path, SIDE, silent)
+
+
+def test_all_folders_that_are_missing_are_named_at_once(root: Path) -> None:
+    sources = {
+        "lab": Source("ck+:8-large", "lab_a", more=("more",)),
+        "more": Source("sfew:aligned", "lab_b"),
+        "wild": Source("affectnet", "wild"),
+        "again": Source("affectnet", "wild"),
+        "not_used": Source("imagenet", "objects"),
+    }
+    with pytest.raises(
+        MienError, match=r"has no folders sfew, affectnet, which must hold .*sfew:aligned, affectnet\."
+    ) as all_:
+        check_folders(["lab", "wild", "again"], sources, root)
+    assert "imagenet" not in str(all_.value)
+    with pytest.raises(MienError, match="has no folder sfew, which must hold the data set sfew:aligned"):
+        check_folders(["lab"], sources, root)
+    check_folders([], sources, root)
 
 
 # ---- joined, and some expressions only
