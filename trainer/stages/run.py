@@ -27,6 +27,7 @@ from mien.errors import MienError
 from trainer.data.crops import Crops
 from trainer.data.output import sole_writer
 from trainer.data.sample import Tell
+from trainer.data.sources import check_folders
 from trainer.evaluate.report import PictureOf, write_report
 from trainer.evaluate.suspects import SuspectList, read_suspects
 from trainer.stages.claim import RENDERED, Claim, Precision, check_claim, read_claim, write_claim
@@ -134,12 +135,13 @@ def run_recipe(options: Options, progress: Progress) -> tuple[RecipeResult, Reci
         return report_run(folder, run) if run.fabric.is_global_zero else None
 
 
-def report_run(folder: Path, run: Run | None = None) -> tuple[RecipeResult, Recipe, Path]:
+def report_run(folder: Path, run: Run | None = None, has_pictures: bool = True) -> tuple[RecipeResult, Recipe, Path]:
     """Write result and report of a run, finished or not, from what its finished jobs left.
 
     Args:
         folder: of the run.
         run: whose data are open already; None opens them for the pictures of the report, as far as they are there.
+        has_pictures: whether the report shows pictures of the data.
 
     Returns:
         The result, the recipe as it was run, and the page of the report.
@@ -150,7 +152,7 @@ def report_run(folder: Path, run: Run | None = None) -> tuple[RecipeResult, Reci
     claim = read_claim(folder)
     jobs = plan_jobs(claim.recipe, claim.seeds, claim.folds, claim.folds)
     result = gather(claim, jobs, folder)
-    pictures = _pictures((run or Run(claim, folder)).material, claim.recipe)
+    pictures = _pictures((run or Run(claim, folder)).material, claim.recipe) if has_pictures else None
     return result, claim.recipe, write_report(result, claim.recipe, folder, pictures)
 
 
@@ -168,7 +170,10 @@ def make_claim(options: Options) -> Claim:
             f"Name the folder that holds the data sets, or let renders stand in: --data {RENDERED}",
         )
     recipe = load_recipe(options.recipe)
-    resolved, size = resolve(recipe, options.size, is_rendered)
+    resolved, size = resolve(recipe, options.size, is_rendered, options.recipe)
+    wanted = [resolved.stages[name] for name in with_starts(resolved, options.only)]
+    if not is_rendered:
+        check_folders((source for stage in wanted for source in (stage.data, *stage.tests)), resolved.sources, root)
     facts = machine_facts()
     return Claim(
         recipe=resolved,

@@ -185,13 +185,16 @@ def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
 def test_missing_data_are_named(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"nowhere is no folder.*--data rendered"):
         mien_train("run", RECIPE, "--data", tmp_path / "nowhere")
-    with pytest.raises(MienError, match="has no folder raf-db"):
+    (tmp_path / "jaffe").mkdir()
+    with pytest.raises(MienError, match="has no folders raf-db, fer2013, which"):
         mien_train("run", RECIPE, "--data", tmp_path, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_stage_is_named(tmp_path: Path) -> None:
     with pytest.raises(MienError, match="tiny has no stage third"):
         mien_train("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run", "--only", "third")
+    assert not (tmp_path / "run").exists()
 
 
 def test_suspects_are_left_out_of_the_training(whole: Path, tmp_path: Path) -> None:
