@@ -3,13 +3,19 @@
 Dropping them from the test part flatters the score: the model that is judged has chosen them. So wherever they are
 dropped, the figures with them are printed too, and first. Paper 001 (V.C, VI) found such pictures by eye; cleanlab
 finds them by confident learning (Northcutt et al. 2021, Confident Learning: Estimating Uncertainty in Dataset Labels).
+
+A network that is seldom right contradicts most labels, and that says nothing of the labels. So one names suspects only
+where it is right for more than half of the pictures and more often than always naming the most frequent class, by the
+lower end of a 95 % interval, and where it would not name more than a fifth of the pictures.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,6 +28,10 @@ from trainer.evaluate.predictions import Predictions
 
 _FORMAT = "mien-suspects"
 _VERSION = 1
+_LEAST_ACCURACY = 0.5
+_MOST_SUSPECTS = 0.2
+_QUANTILE = 1.96
+"""Of the normal distribution, for 95 %."""
 
 
 class Suspect(msgspec.Struct, frozen=True):
@@ -46,6 +56,13 @@ class Suspect(msgspec.Struct, frozen=True):
     is_issue: bool
 
 
+class Errors(NamedTuple):
+    """Errors of a network, the most confident first; `distrust` says why none is an issue, empty where one may be."""
+
+    errors: list[Suspect]
+    distrust: str
+
+
 class SuspectList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """suspects.json: pictures to leave out, as `short_name` calls them, by name of the data set; may be edited."""
 
@@ -54,7 +71,7 @@ class SuspectList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = _VERSION
 
 
-def find_suspects(predictions: Predictions) -> list[Suspect]:
+def find_suspects(predictions: Predictions) -> Errors:
     """The errors of models on pictures that they have not been trained on, the most confident first.
 
     Args:
@@ -71,7 +88,8 @@ def find_suspects(predictions: Predictions) -> list[Suspect]:
     quality, is_issue = _quality(truth, probabilities)
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != truth)
-    return [
+    distrust = _distrust(truth, len(truth) - len(wrong), int(is_issue.sum()))
+    errors = [
         Suspect(
             name=str(predictions.names[known[number]]),
             person=str(predictions.people[known[number]]),
@@ -79,10 +97,31 @@ def find_suspects(predictions: Predictions) -> list[Suspect]:
             predicted=predictions.labels[predicted[number]],
             confidence=float(probabilities[number].max()),
             quality=float(quality[number]),
-            is_issue=bool(is_issue[number]),
+            is_issue=bool(is_issue[number]) and not distrust,
         )
         for number in wrong[np.argsort(quality[wrong], kind="stable")]
     ]
+    return Errors(errors, distrust)
+
+
+def _distrust(truth: NDArray[np.int64], right: int, issues: int) -> str:
+    """Why a network that is so often right says nothing of the labels; empty where it does."""
+    if len(truth) == 0:
+        return "was tested on no labelled picture"
+    chance, lowest = float(np.bincount(truth).max()) / len(truth), _lower_end(right, len(truth))
+    if lowest <= max(chance, _LEAST_ACCURACY):
+        least = f"the {100 * chance:.1f} % of the largest class" if chance > _LEAST_ACCURACY else "half of them"
+        share = f"{100 * right / len(truth):.1f} % of {len(truth)} pictures"
+        return f"is right for {share}, not surely for more than {least}"
+    if issues > _MOST_SUSPECTS * len(truth):
+        return f"would suspect {issues} of {len(truth)} labels, more than {100 * _MOST_SUSPECTS:.0f} %"
+    return ""
+
+
+def _lower_end(right: int, count: int) -> float:
+    """Lower end of Wilson's 95 % interval of a share."""
+    share, square = right / count, _QUANTILE**2 / count
+    return (share + square / 2 - math.sqrt(square * (share * (1 - share) + square / 4))) / (1 + square)
 
 
 def _quality(

@@ -121,13 +121,15 @@ def make_recipe(stages: int = 3) -> Recipe:
     )
 
 
-def make_result(recipe: Recipe, folder: Path, seeds: int, pictures: int = 600, epoch_count: int = 30) -> RecipeResult:
+def make_result(
+    recipe: Recipe, folder: Path, seeds: int, pictures: int = 600, epoch_count: int = 30, skill: float = 2.0
+) -> RecipeResult:
     """A run of the recipe, with its predictions in the folder."""
     stages = []
     for number, (name, stage) in enumerate(recipe.stages.items()):
         for seed in range(seeds):
             rng = np.random.default_rng([number, seed])
-            answers = predictions(rng, pictures, 1.0 + 0.5 * number + 0.1 * seed, stage.target == "affect")
+            answers = predictions(rng, pictures, skill + 0.5 * number + 0.1 * seed, stage.target == "affect")
             file = f"seed{seed}/{name}/{stage.data}.npz"
             (folder / file).parent.mkdir(parents=True)
             answers.save(folder / file)
@@ -241,7 +243,7 @@ class Page(html.parser.HTMLParser):
         return next(row for of, row in self.rows if of == version and row and row[0].startswith(first))
 
 
-def report(folder: Path, seeds: int = 3, **changes: object) -> tuple[RecipeResult, Recipe, Page]:
+def report(folder: Path, seeds: int = 3, skill: float = 2.0, **changes: object) -> tuple[RecipeResult, Recipe, Page]:
     recipe = make_recipe()
-    result = msgspec.structs.replace(make_result(recipe, folder, seeds, pictures=240, epoch_count=5), **changes)
+    result = msgspec.structs.replace(make_result(recipe, folder, seeds, 240, 5, skill), **changes)
     return result, recipe, Page(write_report(result, recipe, folder))

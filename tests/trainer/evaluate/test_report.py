@@ -133,9 +133,28 @@ def test_drops_suspected_pictures_from_the_figures_on_demand(tmp_path: Path) -> 
     assert without > with_all
     # The same pictures are dropped for all stages that are tested on one set, so that the stages remain comparable.
     frames = len(suspects[f"frames of {HOSTILE}"])
-    assert page.text.count(f"; {frames} with a suspected label") == 2
     assert page.text.count(" with a suspected label") == 3
-    assert f"Without {sum(map(len, suspects.values()))} suspected pictures" in page.text
+    people = len(suspects[f"people of {HOSTILE}"])
+    assert page.text.count(f"; {frames} with a suspected label") == 2 + (people == frames)
+    assert f"Labels of frames of {HOSTILE} that are suspected to be wrong: {frames} of 240 test pictures" in page.text
+    assert f"Without {frames + people} of 480 test pictures" in page.text
+
+
+def test_suspected_labels_of_classes_leave_valence_and_arousal_alone(tmp_path: Path) -> None:
+    _, _, page = report(tmp_path)
+    assert page.row("valence", "dropped") == page.row("valence")
+    assert page.row("Model 5, new people", "dropped")[10] == page.row("Model 5, new people")[10]
+
+
+def test_networks_that_know_little_suspect_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "suspects.json").write_text("of an earlier report")
+    _, _, page = report(tmp_path, skill=-1.0)
+    for data in ("frames", "people"):
+        assert f"Labels of {data} of {HOSTILE} that are suspected to be wrong: none are named, no network" in page.text
+    assert not (tmp_path / "suspects.json").exists()
+    assert "label suspected" not in page.text
+    assert "Without" not in page.text
+    assert page.text.count("Most confident errors") == 3
 
 
 def test_draws_every_seed_and_the_mean(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def mislabelled(seed: int, wrong: int = 20) -> Predictions:
 @pytest.mark.parametrize("seed", range(5))
 def test_wrong_labels_are_found(seed: int) -> None:
     answers = mislabelled(seed)
-    suspects = find_suspects(answers)
+    suspects = find_suspects(answers).errors
     assert {suspect.name for suspect in suspects} == set(answers.names[:20].tolist())
     assert sum(suspect.is_issue for suspect in suspects) >= 10  # as many of each class as it estimates to be wrong
 
@@ -46,13 +46,13 @@ def test_honest_errors_are_no_issues() -> None:
     # The model is not sure of these: they are errors, yet no reason to doubt the label.
     answers = make_predictions([0] * 50 + [1] * 50 + [2] * 50, [0] * 50 + [1] * 50 + [2] * 49 + [1])
     answers.of_classes[-1] = [0.2, 0.41, 0.39]
-    assert [suspect.is_issue for suspect in find_suspects(answers)] == [False]
+    assert [suspect.is_issue for suspect in find_suspects(answers).errors] == [False]
 
 
 def test_the_most_confident_errors_come_first() -> None:
     answers = make_predictions([0, 0, 0, 1, -1], [0, 1, 1, 2, 0], ["a", "b", "c", "d", "e"])
     answers.of_classes[:] = [[0.9, 0.1, 0], [0.3, 0.6, 0.1], [0.1, 0.9, 0], [0.2, 0.1, 0.7], [1, 0, 0]]
-    suspects = find_suspects(answers)
+    suspects = find_suspects(answers).errors
     assert [(one.person, one.truth, one.predicted) for one in suspects] == [
         ("c", "neutral", "happiness"),
         ("d", "happiness", "fear"),
@@ -63,11 +63,46 @@ def test_the_most_confident_errors_come_first() -> None:
     assert [one.quality for one in suspects] == pytest.approx([0.1, 0.2, 0.35])  # (1 + label − best other) / 2
 
 
+def confident(accuracy: float, classes: int = 10, pictures: int = 280) -> Predictions:
+    """A network that is sure of everything, and right for a share of the pictures."""
+    random = np.random.default_rng(0)
+    truth = random.integers(classes, size=pictures)
+    shift = np.where(np.arange(pictures) < accuracy * pictures, 0, random.integers(1, classes, size=pictures))
+    return make_predictions(truth.tolist(), ((truth + shift) % classes).tolist(), confidence=0.97, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("answers", "distrust"),
+    [
+        (confident(0.075), "is right for 7.5 % of 280 pictures, not surely for more than half of them"),
+        (confident(0.54), "is right for 54.3 % of 280 pictures, not surely for more than half of them"),
+        (
+            make_predictions([0] * 90 + [1] * 10, [0] * 89 + [1] * 6 + [0] * 5, confidence=0.97),
+            "is right for 94.0 % of 100 pictures, not surely for more than the 90.0 % of the largest class",
+        ),
+        (confident(0.7), "would suspect 84 of 280 labels, more than 20 %"),
+    ],
+)
+def test_a_network_that_knows_little_suspects_nothing(answers: Predictions, distrust: str) -> None:
+    found = find_suspects(answers)
+    assert found.distrust == distrust
+    assert len(found.errors) == int((answers.predicted != answers.truth).sum())
+    assert not any(error.is_issue for error in found.errors)
+
+
+def test_a_network_that_knows_enough_suspects_labels() -> None:
+    found = find_suspects(confident(0.9))
+    assert found.distrust == ""
+    assert any(error.is_issue for error in found.errors)
+
+
 @pytest.mark.parametrize("truth", [[], [1], [1, 1, 1], [-1, -1]])
 @pytest.mark.filterwarnings("error")
 def test_little_is_no_reason_to_stop(truth: list[int]) -> None:
     answers = make_predictions(truth, [0] * len(truth))
-    assert [suspect.is_issue for suspect in find_suspects(answers)] == [False] * sum(label >= 0 for label in truth)
+    assert [suspect.is_issue for suspect in find_suspects(answers).errors] == [False] * sum(
+        label >= 0 for label in truth
+    )
 
 
 def test_valence_and_arousal_have_no_suspects() -> None:

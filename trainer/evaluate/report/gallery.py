@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import msgspec
@@ -27,6 +27,8 @@ _SHOWN = 12
 _MOST_CLASSES = 20
 _SIDE = 96
 _QUALITY = 80
+
+_Figure = TypeVar("_Figure")
 
 Key = tuple[str, int, str]
 """Stage, seed and source of a test."""
@@ -65,8 +67,11 @@ class Answers:
     Attributes:
         predictions: by stage, seed and source.
         errors: of each test of classes, the most confident first.
-        suspected: names of pictures by name of the data set: of the networks that were tested on the picture, more than
-            half take its label for wrong. They are the same for all stages, so that the stages remain comparable.
+        suspected: names of pictures by name of the data set: of the networks that were tested on the picture and can be
+            trusted (`find_suspects`), more than half take its label for wrong. They are the same for all stages, so
+            that the stages remain comparable.
+        suspicion: by name of the data set, of how many pictures the labels are suspected, or why of none.
+        asked: number of test pictures on which a network was that can be trusted.
         missing: why there are no predictions, or no errors, of a test.
     """
 
@@ -76,6 +81,7 @@ class Answers:
         self.missing: dict[Key, str] = {}
         asked: dict[str, Counter[str]] = defaultdict(Counter)
         flagged: dict[str, Counter[str]] = defaultdict(Counter)
+        silent: dict[str, list[tuple[float, str]]] = defaultdict(list)
         for stage in stages:
             for source, test in stage.tests.items():
                 key = stage.stage, stage.seed, source
@@ -83,15 +89,26 @@ class Answers:
                     self.predictions[key] = answers = load_predictions(folder / test.predictions)
                     if not is_listed(test):
                         continue
-                    self.errors[key] = errors = find_suspects(answers)
+                    self.errors[key], distrust = find_suspects(answers)
                 except MienError as error:
                     self.missing[key] = str(error)
                     continue
+                if distrust:
+                    silent[test.data].append((test.figures.get("accuracy", 0.0), distrust))
+                    continue
                 asked[test.data].update(answers.names.tolist())
-                flagged[test.data].update(error.name for error in errors if error.is_issue)
+                flagged[test.data].update(error.name for error in self.errors[key] if error.is_issue)
         self.suspected: dict[str, set[str]] = {
             data: {name for name, votes in names.items() if 2 * votes > asked[data][name]}
             for data, names in flagged.items()
+        }
+        self.asked = sum(map(len, asked.values()))
+        self.suspicion = {
+            data: f"{len(names)} of {len(asked[data]):,} test pictures" for data, names in self.suspected.items()
+        } | {
+            data: f"none are named, no network can be trusted to: the best one {max(reasons)[1]}"
+            for data, reasons in silent.items()
+            if data not in asked
         }
 
     def of_test(self, stage: str, source: str) -> list[Predictions]:
@@ -150,21 +167,32 @@ class Answers:
 
     def _reduced(self, test: TestResult, answers: Predictions | None) -> TestResult:
         names = self.suspected.get(test.data)
-        kept = None if answers is None or not names else self.kept(test.data, answers)
-        if answers is None or kept is None or len(kept) in (0, len(answers)):
+        if answers is None or not names or not answers.has_classes:
             return test
-        # What predicting the training mean gives is not known here: it is left out.
-        training = [Training(None, dict.fromkeys(AFFECTS, math.nan))] * (int(kept.fold.max()) + 1)
+        kept = self.kept(test.data, answers)
+        if len(kept) in (0, len(answers)):
+            return test
+        # A label of a class says nothing against those of valence and arousal: their figures stay.
+        no_affect: dict[str, Any] = {f"{affect}_{kind}": None for affect in AFFECTS for kind in ("truth", "predicted")}
         reduced = test_result(
-            kept,
-            training,
+            replace(kept, **no_affect),
+            [Training(None, {})] * (int(kept.fold.max()) + 1),
             source=test.source,
             data=test.data,
             split=test.split,
             left_out={**test.left_out, "with a suspected label": len(answers) - len(kept)},
             file=test.predictions,
         )
-        return msgspec.structs.replace(reduced, shared_people=test.shared_people)
+        return msgspec.structs.replace(
+            reduced,
+            shared_people=test.shared_people,
+            figures={**_of_affect(test.figures), **reduced.figures},
+            intervals={**_of_affect(test.intervals), **reduced.intervals},
+        )
+
+
+def _of_affect(figures: Mapping[str, _Figure]) -> dict[str, _Figure]:
+    return {name: figure for name, figure in figures.items() if name.startswith(AFFECTS)}
 
 
 def _jpeg(crop: NDArray[np.uint8] | None) -> str:

@@ -51,7 +51,10 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
     versions = [_version("all", "", recipe, runs, result.verdicts, answers)]
     if suspects:
         kept = answers.drop(result.stages)
-        note = f"Without {suspects} suspected pictures. This flatters: the networks that are judged have chosen them"
+        note = (
+            f"Without {suspects} of {answers.asked:,} test pictures, whose labels are suspected. This flatters: the "
+            "networks that are judged have chosen them. Valence and arousal keep all pictures"
+        )
         versions.append(_version("dropped", note, recipe, by_stage(kept), judge(recipe, kept), answers))
     return {
         "result": result,
@@ -61,7 +64,8 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
         "trend_note": _TREND,
         "stages": [stage_view(name, of_stage, recipe) for name, of_stage in runs.items()],
         "versions": versions,
-        "suspects": suspects,
+        "suspects": f"{suspects} of {answers.asked:,}" if suspects else "",
+        "suspicion": answers.suspicion,
         "galleries": {name: _galleries(name, runs, answers, picture) for name in runs},
     }
 

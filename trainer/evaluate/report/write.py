@@ -20,7 +20,7 @@ from trainer.stages.result import RecipeResult
 def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: PictureOf | None = None) -> Path:
     """Write report.html (self-contained), report.json and report.md into the run's folder.
 
-    Beside them goes suspects.json, the test pictures whose labels are suspected, where there are any.
+    Beside them goes suspects.json, the test pictures whose labels are suspected; without any, none is left there.
 
     Args:
         result: what the run gave.
@@ -52,8 +52,11 @@ def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: Pi
     templates.filters["cell"] = _markdown
     _write(folder / "report.json", msgspec.json.format(msgspec.json.encode(result)))
     _write(folder / "report.md", templates.get_template("summary.md.j2").render(content).encode())
+    suspects = folder / "suspects.json"
     if any(answers.suspected.values()):
-        write_suspects(folder / "suspects.json", {data: sorted(names) for data, names in answers.suspected.items()})
+        write_suspects(suspects, {data: sorted(names) for data, names in answers.suspected.items()})
+    else:
+        suspects.unlink(missing_ok=True)
     page = folder / "report.html"
     _write(page, templates.get_template("page.html.j2").render(content).encode())
     return page
