@@ -113,7 +113,7 @@ class Crops:
         return _cut(image, Box(*self.squares[number].tolist()), self.is_whole, self.spec, self.size)
 
 
-def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tell: Tell) -> Crops:
+def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tell: Tell | None) -> Crops:
     """Cut all faces of a data set, or find them in the cache; processes that ask for the same ones wait for the first.
 
     Args:
@@ -122,16 +122,18 @@ def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tel
         spec: of the network's input.
         room: side of the stored crops in sides of the input, from 1: `Preset.room` of the augmentation. The input lies
             exactly in the middle; with 1 it has the robot's own pixels, with more the same to within resampling.
-        tell: told how many samples are done.
+        tell: told how many samples are done; None = nothing is cut.
 
     Raises:
         MienError: not one sample has a face, a picture cannot be read, the detector or the landmark model cannot be
-            had, or the disk is full. What is done stays.
+            had, or the disk is full; what is done stays. Or they are not all there, and nothing is to be cut.
     """
     finder, size = FaceSquares(stage), stored_size(spec, room)
     shape = (len(dataset), *size, spec.depth)
     folder = cache_folder() / "crops" / _key(dataset, finder, spec, shape)
     if not _is_complete(folder):
+        if tell is None:
+            raise MienError(f"{dataset.name}: not all faces are cut out yet", "Run the recipe again: it cuts them")
         with sole_writer(folder, wait=True), output_errors(folder):
             _create(folder, shape)
             _fill(folder, dataset, finder, spec, size, tell)

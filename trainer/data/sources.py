@@ -22,7 +22,7 @@ from trainer.stages.recipe import Source
 _RENDER_PROCESSES = 2
 
 
-def open_source(name: str, sources: Mapping[str, Source], root: Path | None, side: int, tell: Tell) -> Dataset:
+def open_source(name: str, sources: Mapping[str, Source], root: Path | None, side: int, tell: Tell | None) -> Dataset:
     """Open a source of a recipe, with those that are joined to it; those that are joined to these are not.
 
     Args:
@@ -32,11 +32,11 @@ def open_source(name: str, sources: Mapping[str, Source], root: Path | None, sid
             the stand-ins, as far as they are missing, into the cache folder. Shards of a variant, as ck+:6-small, may
             be in a folder of that name.
         side: of rendered pictures, pixels.
-        tell: told how many pictures are rendered.
+        tell: told how many pictures are rendered; None = nothing is rendered.
 
     Raises:
         MienError: a folder below the root is missing or not what it should be, no picture has one of the expressions
-            that are used, or rendering is not possible here.
+            that are used, or rendering is not possible here or not wanted.
     """
     source = sources[name]
     parts = {part: _open(sources[part], root, side, tell) for part in (name, *source.more)}
@@ -113,20 +113,21 @@ def _only(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     return subset
 
 
-def _open(source: Source, root: Path | None, side: int, tell: Tell) -> Dataset:
+def _open(source: Source, root: Path | None, side: int, tell: Tell | None) -> Dataset:
     """One source, without what is joined to it."""
     return _rendered(source, side, tell) if root is None else _real(source.real, root)
 
 
-def _rendered(source: Source, side: int, tell: Tell) -> Dataset:
+def _rendered(source: Source, side: int, tell: Tell | None) -> Dataset:
     domain, _, selection = source.rendered.partition(":")
     count = source.count or find_domain(domain).count
     name = f"{domain}-v{VERSION}-{side}px-seed{source.seed}"
     folder = cache_folder() / "renders" / name
-    # A lock of our own: of several processes that train together the first renders, and the others wait for it.
-    with sole_writer(cache_folder() / "renders" / f".{name}", wait=True):
-        workers = _RENDER_PROCESSES
-        render(domain, folder, count=count, side=side, seed=source.seed, workers=workers, progress=tell)
+    if tell is not None:
+        # A lock of our own: of several processes that train together the first renders, and the others wait for it.
+        with sole_writer(cache_folder() / "renders" / f".{name}", wait=True):
+            workers = _RENDER_PROCESSES
+            render(domain, folder, count=count, side=side, seed=source.seed, workers=workers, progress=tell)
     return open_renders(folder, selection or None, count)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -26,10 +26,9 @@ from mien.benchmark.machine import machine_facts
 from mien.errors import MienError
 from trainer.data.crops import Crops
 from trainer.data.output import sole_writer
-from trainer.data.sample import Tell
 from trainer.data.sources import check_folders
 from trainer.evaluate.report import PictureOf, write_report
-from trainer.evaluate.suspects import SuspectList, read_suspects
+from trainer.evaluate.suspects import SuspectList, read_suspects, short_name
 from trainer.stages.claim import RENDERED, Claim, Precision, check_claim, read_claim, write_claim
 from trainer.stages.fit import make_fabric
 from trainer.stages.gather import gather
@@ -81,21 +80,17 @@ class Progress(Protocol):
         """What became of a job; its result when it is done."""
 
 
-def _silent(_done: int, _total: int) -> None:
-    pass
-
-
 class Run:
     """A recipe in a folder: what its jobs need, made once in each process."""
 
-    def __init__(self, claim: Claim, folder: Path, tell: Tell = _silent) -> None:
-        self.claim, self.folder, self._tell = claim, folder, tell
+    def __init__(self, claim: Claim, folder: Path) -> None:
+        self.claim, self.folder = claim, folder
 
     @cached_property
     def material(self) -> Material:
         """Its data."""
         root = None if self.claim.root is None else Path(self.claim.root)
-        return Material(self.claim.recipe, root, self.claim.side, self.claim.without, self._tell)
+        return Material(self.claim.recipe, root, self.claim.side, self.claim.without)
 
     @cached_property
     def fabric(self) -> Fabric:
@@ -120,7 +115,7 @@ def run_recipe(options: Options, progress: Progress) -> tuple[RecipeResult, Reci
     """
     claim = make_claim(options)
     folder = options.out or Path("out") / f"{claim.recipe.name}-{claim.data}-{claim.size}"
-    run = Run(claim, folder, progress.prepared)
+    run = Run(claim, folder)
     if run.fabric.world_size > 1 and options.workers > 1:
         raise MienError("--jobs does not go with torchrun, whose processes do each job together", "Leave out --jobs")
     with sole_writer(folder) if run.fabric.is_global_zero else nullcontext():
@@ -128,7 +123,7 @@ def run_recipe(options: Options, progress: Progress) -> tuple[RecipeResult, Reci
             claim = check_claim(folder, claim)
         run.fabric.barrier()  # the others touch nothing before
         wanted = with_starts(claim.recipe, options.only)
-        folds = run.material.prepare(wanted)
+        folds, _ = run.material.prepare(wanted, claim.seeds, progress.prepared)
         if run.fabric.is_global_zero:
             write_claim(folder, msgspec.structs.replace(claim, folds={**claim.folds, **folds}))
         _do_jobs(run, plan_jobs(claim.recipe, claim.seeds, folds, wanted), options.workers, progress)
@@ -140,7 +135,8 @@ def report_run(folder: Path, run: Run | None = None, has_pictures: bool = True) 
 
     Args:
         folder: of the run.
-        run: whose data are open already; None opens them for the pictures of the report, as far as they are there.
+        run: whose data are open already. For the pictures of the report nothing is rendered or cut: it shows those that
+            are there.
         has_pictures: whether the report shows pictures of the data.
 
     Returns:
@@ -152,7 +148,7 @@ def report_run(folder: Path, run: Run | None = None, has_pictures: bool = True) 
     claim = read_claim(folder)
     jobs = plan_jobs(claim.recipe, claim.seeds, claim.folds, claim.folds)
     result = gather(claim, jobs, folder)
-    pictures = _pictures((run or Run(claim, folder)).material, claim.recipe) if has_pictures else None
+    pictures = _pictures((run or Run(claim, folder)).material, claim) if has_pictures else None
     return result, claim.recipe, write_report(result, claim.recipe, folder, pictures)
 
 
@@ -215,24 +211,26 @@ def _do_jobs(run: Run, jobs: list[Job], workers: int, progress: Progress) -> Non
     run_jobs(undone, (run if workers == 1 else Run(run.claim, run.folder)).train, workers, tell)
 
 
-def _pictures(material: Material, recipe: Recipe) -> PictureOf:
-    """The crops of the sources that stages are tested on, by name of the picture."""
-    stage_of = {source: name for name, stage in recipe.stages.items() for source in (stage.data, *stage.tests)}
+def _pictures(material: Material, claim: Claim) -> PictureOf:
+    """The crops of the sources that stages are tested on, by short name of the picture, as far as they are there."""
+    stages, sources = claim.recipe.stages, claim.recipe.sources
+    stage_of = {source: name for name in claim.folds for source in (stages[name].data, *stages[name].tests)}
 
     @cache
-    def crops(source: str) -> tuple[Crops, dict[str, int]] | None:
-        try:
-            found = material.crops(stage_of[source], source)
-        except MienError:  # a report can be made where the data are not
-            return None
-        return found, {sample.picture.name: number for number, sample in enumerate(found.dataset)}
+    def crops(source: str) -> dict[str, tuple[Crops, int]]:
+        found: dict[str, tuple[Crops, int]] = {}
+        for seed in range(claim.seeds if sources[source].samples else 1):
+            with suppress(MienError):  # a report can be made where the data are not
+                own = material.crops(stage_of[source], source, seed)
+                found |= {short_name(sample.picture.name): (own, number) for number, sample in enumerate(own.dataset)}
+        return found
 
     def picture(source: str, name: str) -> NDArray[np.uint8] | None:
-        found = crops(source)
-        if found is None or name not in found[1]:
+        if (found := crops(source).get(short_name(name))) is None:
             return None
-        pixels = found[0].pixels(np.array([found[1][name]]))[0]
-        if found[0].spec.channels == "rgb":
+        own, number = found
+        pixels = own.pixels(np.array([number]))[0]
+        if own.spec.channels == "rgb":
             pixels = pixels[:, :, ::-1]
         return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from mien.errors import MienError
 from trainer.__main__ import app
 from trainer.stages.checkpoint import load_card, open_network
 from trainer.stages.job_result import read_job
@@ -83,3 +85,70 @@ def test_a_network_is_kept_whatever_becomes_of_its_tests(root: Path, monkeypatch
     folder = run(root, make_recipe())
     assert load_card(own).sha256 == card.sha256
     assert load_card(own).figures["accuracy"] == read(folder)["stages"][0]["tests"]["mine"]["figures"]["accuracy"]
+
+
+PEOPLE, EACH = 30, 12
+
+
+def write_identities(root: Path) -> None:
+    """VGGFace2 in small: many people, all of whom have the same number of pictures."""
+    for split, people in (("train", range(PEOPLE)), ("test", (PEOPLE,))):
+        for person in people:
+            for number in range(EACH):
+                write_noise(root / f"vggface2/{split}/n{person:06d}/{number:04d}_01.jpg", person * EACH + number)
+
+
+def test_few_pictures_of_many_people_are_drawn_first_and_only_they_are_cut(root: Path) -> None:
+    write_identities(root)
+    people = {"real": "vggface2", "rendered": "identity_a", "samples": 24, "split": {"kind": "holdout", "test": 0.25}}
+    faces = {"real": "folder", "rendered": "wild", "samples": 9, "split": {"kind": "holdout", "test": 0.25}}
+    stages = {"who": {"data": "people", "target": "identity"}, "how": {"from": "who", "data": "faces"}}
+    folder = run(root, make_recipe(sources={"people": people, "faces": faces}, stages=stages), "--seeds", "2")
+    for seed in (0, 1):
+        who, how = (load_card(folder / f"seed{seed}/{name}") for name in ("who", "how"))
+        assert len(who.outputs.labels) == 3
+        assert who.lineage[0].pictures == 24
+        assert how.lineage[1].pictures == 9
+    result = read(folder)
+    tested = result["stages"][0]["tests"]["people"]
+    assert tested["people"] == 3
+    assert tested["left_out"] == {}
+    assert result["stages"][1]["tests"]["faces"]["pictures"] == 9  # a quarter of all
+    cut = [len(np.load(file)) for file in (root.parent / "cache/crops").glob("vggface2-*/states.npy")]
+    assert sorted(cut) == sorted(24 + result["stages"][number]["tests"]["people"]["pictures"] for number in (0, 2))
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("affect", "folder has no valence and no arousal in its training part, which the stage second learns"),
+        ("valence", "folder has no picture from which to learn or test valence"),
+    ],
+)
+def test_values_that_a_source_does_not_tell_are_named_before_anything_is_trained(
+    root: Path, target: str, said: str
+) -> None:
+    recipe = make_recipe(stages={"first": {"data": "mine"}, "second": {"data": "again", "target": target}})
+    recipe["stages"]["second"]["loss"] = "mse"
+    with pytest.raises(MienError, match=said):
+        run(root, recipe)
+    assert not (root.parent / "run/seed0").exists()
+
+
+def test_a_test_that_says_nothing_of_what_is_learned_is_named_before_anything_is_trained(root: Path) -> None:
+    write_identities(root)
+    recipe = make_recipe(stages={"first": {"data": "mine", "tests": ["people"]}})
+    recipe["sources"]["people"] = {"real": "vggface2", "rendered": "identity_a", "split": {"kind": "everything"}}
+    with pytest.raises(MienError, match="VGGFace2 has no picture from which to learn or test expression"):
+        run(root, recipe)
+    assert not (root.parent / "run/seed0").exists()
+
+
+def test_a_report_cuts_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(root, make_recipe())
+    assert "data:image/jpeg" in (folder / "report.html").read_text()
+    shutil.rmtree(root.parent / "cache/crops")
+    mien_train("report", folder)
+    assert not (root.parent / "cache/crops").exists()
+    assert "data:image/jpeg" not in (folder / "report.html").read_text()
+    assert "report.html" in capsys.readouterr().out
