@@ -25,7 +25,7 @@ from trainer.data.labels import UNKNOWN, Column
 from trainer.data.sample import Dataset
 from trainer.stages.recipe import Balance, Target
 
-_ORDER, _DOWN, _UP, _EVEN = range(4)  # streams of random numbers
+_ORDER, _DOWN, _UP = range(3)  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,6 @@ class Examples:
         """Those of some samples, given by their numbers in the data set; unusable ones are not among them."""
         unusable = {reason: np.intersect1d(some, numbers) for reason, some in self.unusable.items()}
         return replace(self.take(np.flatnonzero(np.isin(self.numbers, numbers))), unusable=unusable)
-
-    def drawn_evenly(self, count: int, seed: int) -> Examples:
-        """At most so many, as evenly from the classes as they have pictures (0 = all)."""
-        if not 0 < count < len(self):
-            return self
-        random = np.random.default_rng([seed, _EVEN])
-        places = [random.permutation(np.flatnonzero(self.classes == one)) for one in np.unique(self.classes)]
-        # The first of each class, then the second of each, and so on, until there are enough.
-        turns = np.concatenate([np.arange(len(part)) for part in places])
-        chosen = np.concatenate(places)[np.argsort(turns, kind="stable")[:count]]
-        return self.take(np.sort(chosen))
 
     def take(self, places: NDArray[np.intp]) -> Examples:
         """Those at some places of the arrays, in that order."""

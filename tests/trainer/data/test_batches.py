@@ -110,19 +110,6 @@ def test_labels_are_found_in_a_fixed_order() -> None:
     assert find_labels(dataset, "valence") == ()
 
 
-@given(st.lists(st.integers(1, 30), min_size=3, max_size=3), st.integers(1, 100), st.integers(0, 5))
-@settings(max_examples=50, deadline=None)
-def test_a_budget_is_drawn_evenly(counts: list[int], budget: int, seed: int) -> None:
-    whole = examples(counts)
-    drawn = whole.drawn_evenly(budget, seed)
-    assert len(drawn) == min(budget, sum(counts))
-    found = [int((drawn.classes == one).sum()) for one in range(3)]
-    fullest = max(found)
-    assert all(count >= min(size, fullest - 1) for count, size in zip(found, counts, strict=True))
-    assert (np.diff(drawn.numbers) > 0).all()
-    assert drawn.numbers.tolist() == whole.drawn_evenly(budget, seed).numbers.tolist()
-
-
 # ---- balance
 
 Counts = st.lists(st.integers(1, 40), min_size=3, max_size=3)
