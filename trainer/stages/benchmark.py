@@ -26,6 +26,7 @@ from trainer.stages.processes import make_fabric
 from trainer.stages.recipe import Optimiser, Stage
 
 _LABELS = ("anger", "happiness", "neutral")
+_AUGMENTATION = "paper_003"
 _STAGE = Stage(data="noise", epochs=1, optimiser=Optimiser(learning_rate=0.01, nesterov=True))
 
 
@@ -37,20 +38,24 @@ class Speed(msgspec.Struct, frozen=True):
         batch_size: pictures.
         threads: that torch used.
         rounds: each of which measured everything, one after the other.
+        augmentation: name of the preset of the augmented figures, the dearest of the recipes' own.
         fit: `fit` for an epoch without augmentation.
-        fit_augmented: the same with flips, as most recipes have.
+        fit_augmented: the same with augmentation.
         bare: a bare loop - forward, loss, backward, update - over batches that are in memory.
-        loading: `Batches` alone, with flips, without a network.
+        loading: `Batches` alone, without augmentation and without a network.
+        loading_augmented: the same with augmentation.
     """
 
     architecture: str
     batch_size: int
     threads: int
     rounds: int
+    augmentation: str
     fit: float
     fit_augmented: float
     bare: float
     loading: float
+    loading_augmented: float
 
     @property
     def share_of_bare(self) -> float:
@@ -68,12 +73,13 @@ def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batche
     """
     network, fabric = build_network(architecture, Outputs(_LABELS), seed=0), make_fabric()
     pictures = _noise(network.input, batches * _STAGE.batch_size)
-    plain, flipped = Batches(pictures, _STAGE.batch_size), Batches(pictures, _STAGE.batch_size, "flip")
+    plain, augmented = (Batches(pictures, _STAGE.batch_size, preset) for preset in ("none", _AUGMENTATION))
     turns: dict[str, Callable[[], float]] = {
         "fit": lambda: _seconds_of_fit(network, plain, fabric),
-        "fit_augmented": lambda: _seconds_of_fit(network, flipped, fabric),
+        "fit_augmented": lambda: _seconds_of_fit(network, augmented, fabric),
         "bare": lambda: _seconds_of_bare_loop(network, plain, fabric),
-        "loading": lambda: _seconds_of_loading(flipped),
+        "loading": lambda: _seconds_of_loading(plain),
+        "loading_augmented": lambda: _seconds_of_loading(augmented),
     }
     for turn in turns.values():
         turn()  # Warm: memory, threads, kernels.
@@ -82,7 +88,7 @@ def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batche
         for name, turn in turns.items():
             seconds[name].append(turn())
     speeds = {name: plain.pictures / statistics.median(values) for name, values in seconds.items()}
-    return Speed(architecture, _STAGE.batch_size, torch.get_num_threads(), rounds, **speeds)
+    return Speed(architecture, _STAGE.batch_size, torch.get_num_threads(), rounds, _AUGMENTATION, **speeds)
 
 
 class _Noise(Dataset):
