@@ -28,10 +28,12 @@ from trainer.evaluate.predictions import Predictions
 
 _FORMAT = "mien-suspects"
 _VERSION = 1
-_LEAST_ACCURACY = 0.5
-_MOST_SUSPECTS = 0.2
 _QUANTILE = 1.96
 """Of the normal distribution, for 95 %."""
+
+LEAST_ACCURACY = 0.5
+MOST_SUSPECTS = 0.2
+"""Share of labels."""
 
 
 class Suspect(msgspec.Struct, frozen=True):
@@ -109,12 +111,12 @@ def _distrust(truth: NDArray[np.int64], right: int, issues: int) -> str:
     if len(truth) == 0:
         return "was tested on no labelled picture"
     chance, lowest = float(np.bincount(truth).max()) / len(truth), _lower_end(right, len(truth))
-    if lowest <= max(chance, _LEAST_ACCURACY):
-        least = f"the {100 * chance:.1f} % of the largest class" if chance > _LEAST_ACCURACY else "half of them"
+    if lowest <= max(chance, LEAST_ACCURACY):
+        least = f"the {100 * chance:.1f} % of the largest class" if chance > LEAST_ACCURACY else "half of them"
         share = f"{100 * right / len(truth):.1f} % of {len(truth)} pictures"
         return f"is right for {share}, not surely for more than {least}"
-    if issues > _MOST_SUSPECTS * len(truth):
-        return f"would suspect {issues} of {len(truth)} labels, more than {100 * _MOST_SUSPECTS:.0f} %"
+    if issues > MOST_SUSPECTS * len(truth):
+        return f"would suspect {issues} of {len(truth)} labels, more than {100 * MOST_SUSPECTS:.0f} %"
     return ""
 
 

@@ -69,7 +69,7 @@ def test_prints_each_verdict_with_a_symbol(tmp_path: Path) -> None:
         ["✓ shown", "training time, whole chain seconds", "lower", "–", "−372", "−372 to −372", "3", ""],
     )
     for verdict, cell in (("opposite", "✗ opposite"), ("not shown", "○ not shown"), ("not judged", "– not judged")):
-        verdicts = [msgspec.structs.replace(second, verdict=verdict, low=None, high=None, difference=None)]
+        verdicts = [first, msgspec.structs.replace(second, verdict=verdict, low=None, high=None, difference=None)]
         other = Page(write_report(msgspec.structs.replace(result, verdicts=verdicts), recipe, tmp_path))
         assert other.row("It is faster")[1:] == [
             cell, "training time, whole chain seconds", "lower", "–", "–", "–", "3", "",
@@ -176,20 +176,65 @@ def test_says_so_where_parts_are_missing(tmp_path: Path) -> None:
         msgspec.structs.replace(second, epochs=[[Epoch(1, float("nan"), float("nan"), None, 0.1, 0, 0.0)]]),
         third,
     ]
-    partial = msgspec.structs.replace(result, stages=broken, verdicts=[])
+    partial = msgspec.structs.replace(result, stages=broken)
     page = Page(write_report(partial, recipe, tmp_path / "elsewhere"))  # where there are no predictions
     for words in (
         "No epoch was recorded",
         "Not tested",
         "holds no predictions",
         "No calibration diagram",
-        "checks no trends",
     ):
         assert words in page.text
-    nothing = msgspec.structs.replace(result, stages=[], verdicts=[])
-    page = Page(write_report(nothing, msgspec.structs.replace(recipe, tables=()), tmp_path / "nothing"))
+    nothing = msgspec.structs.replace(result, stages=[])
+    page = Page(write_report(nothing, recipe, tmp_path / "nothing"))
     assert "No stage was run" in page.text
-    assert page.row("identity")[1:] == ["–", "–", "–"]  # without tables, those of all stages
+    assert "There are no trends of what was run" in page.text
+
+
+@pytest.mark.parametrize(
+    ("stages", "left_out"),
+    [
+        (("identity", "expression", "new_person"), ""),
+        (("identity",), "Left out, as this run has no figures for them: 1 table and 1 trend."),
+        (("new_person",), "Left out, as this run has no figures for them: 1 trend."),
+        ((), "Left out, as this run has no figures for them: 1 table and 2 trends."),
+    ],
+)
+def test_leaves_out_what_was_not_run(tmp_path: Path, stages: tuple[str, ...], left_out: str) -> None:
+    result, recipe, _ = report(tmp_path, seeds=1)
+    some = [stage for stage in result.stages if stage.stage in stages]
+    page = Page(write_report(msgspec.structs.replace(result, stages=some), recipe, tmp_path))
+    summary = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for text in (page.text, summary):
+        assert ("Left out, as" in text, left_out in text) == (bool(left_out), True)
+        assert ("Table III. Performance" in text) == bool({"expression", "new_person"} & set(stages))
+        assert ("Staged is better" in text) == bool({"expression", "identity"} & set(stages))
+        assert ("It is faster" in text) == bool({"expression", "new_person"} & set(stages))
+
+
+def test_tabulates_all_stages_where_the_recipe_has_no_tables(tmp_path: Path) -> None:
+    result, recipe, _ = report(tmp_path)
+    page = Page(write_report(result, msgspec.structs.replace(recipe, tables=()), tmp_path))
+    accuracy = percent([stage.tests["frames"].figures["accuracy"] for stage in of_stage(result, "identity")])
+    assert page.row("identity")[1] == accuracy
+    assert f"| identity | {accuracy} |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_says_by_which_methods_figures_come_about(tmp_path: Path) -> None:
+    _, _, page = report(tmp_path)
+    for text in (page.text, (tmp_path / "report.md").read_text(encoding="utf-8")):
+        for words in ("bootstrap over people", "1,000 resamples, of the first seed", "cleanlab", "15 bins"):
+            assert words in text
+    for words in ("training loss", "training accuracy", "validation accuracy"):
+        assert words in page.text
+
+
+@pytest.mark.parametrize(("data", "has_pictures"), [("rendered", True), ("faces", True), ("faces", False)])
+def test_warns_of_faces_that_must_not_be_passed_on(tmp_path: Path, data: str, has_pictures: bool) -> None:
+    result, recipe, _ = report(tmp_path, seeds=1, data=data)
+    grey = np.full((32, 32, 3), 90, np.uint8)
+    page = Page(write_report(result, recipe, tmp_path, (lambda source, name: grey) if has_pictures else None))
+    assert ("do not pass it on" in page.text) == (data == "faces" and has_pictures)
 
 
 def test_does_not_list_a_hundred_people(tmp_path: Path) -> None:
@@ -275,6 +320,20 @@ interval must lie within ± the paper's difference (± 0.05, of shares 5 points,
 |---|---|---:|---:|---|---:|---:|---:|
 | frames | IN → CK+ | 1,000 | 12.5 s | frames: ck_plus, 10 % of the pictures | 200 | 40 | 7 |
 | people | IN → CK+ | 1,000 | 12.5 s | people: ck_plus, 10 % of the pictures | 200 | – | not known |
+
+## Methods
+
+- 95 % intervals of a test: percentiles of a bootstrap over people (over pictures where the data set does not name all \
+of them) with 1,000 resamples, of the first seed alone.
+- expected calibration error: mean gap between confidence and share of right answers in 15 bins of confidence, equally \
+wide, weighted by their answers; without an interval, as resampling adds to the gaps of the bins and so raises it.
+- suspected labels: confident learning (cleanlab) on answers about pictures of the test parts. A network is asked only \
+where it is right for more than 50 % of the pictures and more often than always naming the largest class, by the lower \
+end of Wilson's 95 % interval, and where it would suspect at most 20 % of the labels; a label is suspected where more \
+than half of those asked do.
+- validation: scores on a part of the pictures that are not tested on; they only decide on learning rate, end of \
+training and weights.
+- time per epoch: median over epochs, as the first ones include starting up.
 """.replace("\\\n", "")
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from trainer.evaluate.metrics import BINS
 from trainer.evaluate.predictions import AFFECTS, Predictions
 from trainer.evaluate.report.charts import Chart, Series, line_chart
 from trainer.evaluate.report.figures import (
@@ -24,8 +25,6 @@ from trainer.evaluate.report.figures import (
 from trainer.evaluate.report.gallery import is_listed
 from trainer.stages.recipe import Recipe, Stage
 from trainer.stages.result import Epoch, StageResult, TestResult
-
-_BINS = 10
 
 Figures = Sequence[Mapping[str, float]]
 """Of each seed, by name."""
@@ -188,12 +187,14 @@ def _curves(name: str, runs: Sequence[StageResult], is_error: bool) -> list[Char
             for values, css, name_in_legend in drawn
         ]
 
-    training = lines(lambda epoch: epoch.training_score, "training", "training", scale)
-    validation = lines(lambda epoch: epoch.validation_score, "validation", "validation", scale)
+    name_of_score = score.removesuffix(", %")
+    training = lines(lambda epoch: epoch.training_score, "training", f"training {name_of_score}", scale)
+    validation = lines(lambda epoch: epoch.validation_score, "validation", f"validation {name_of_score}", scale)
+    loss = lines(lambda epoch: epoch.loss, "training", "training loss")
     time = lines(lambda epoch: epoch.seconds, "training")
     slowest = max((epoch.seconds for run in runs for fold in run.epochs for epoch in fold), default=0.0)
     charts = [
-        line_chart(f"{name}: training loss", "epoch", "loss", lines(lambda epoch: epoch.loss, "training")),
+        line_chart(f"{name}: training loss", "epoch", "loss", loss),
         line_chart(f"{name}: training and validation score", "epoch", score, training + validation),
         line_chart(f"{name}: time per epoch", "epoch", "seconds", time, (0, 1.1 * slowest)) if slowest else None,
     ]
@@ -221,7 +222,7 @@ def _affect_row(figures: Figures, affect: str) -> AffectRow:
 
 
 def _reliability(predictions: Sequence[Predictions]) -> Chart | None:
-    """How often the model is right by how sure it is, in ten steps; all seeds together."""
+    """How often the model is right by how sure it is, in the bins of the calibration error; all seeds together."""
     answers = [
         (one.confidence[one.truth >= 0], (one.predicted == one.truth)[one.truth >= 0])
         for one in predictions
@@ -230,10 +231,10 @@ def _reliability(predictions: Sequence[Predictions]) -> Chart | None:
     if not answers:
         return None
     sure, right = (np.concatenate(parts) for parts in zip(*answers, strict=True))
-    step = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+    step = np.minimum((sure * BINS).astype(int), BINS - 1)
     points: list[tuple[float, float | None]] = [
         (100 * float(sure[own].mean()), 100 * float(right[own].mean()))
-        for own in (step == number for number in range(_BINS))
+        for own in (step == number for number in range(BINS))
         if own.any()
     ]
     ideal: list[tuple[float, float | None]] = [(0, 0), (100, 100)]

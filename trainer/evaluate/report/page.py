@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from trainer.evaluate.intervals import RESAMPLES
+from trainer.evaluate.metrics import BINS
 from trainer.evaluate.report.details import TestView, stage_view, test_view
 from trainer.evaluate.report.figures import duration
 from trainer.evaluate.report.gallery import Answers, Gallery, PictureOf, is_listed
@@ -16,7 +19,9 @@ from trainer.evaluate.report.tables import (
     fill_verdict,
     tables_of,
 )
+from trainer.evaluate.suspects import LEAST_ACCURACY, MOST_SUSPECTS
 from trainer.evaluate.trends import EQUAL, judge
+from trainer.stages.claim import RENDERED
 from trainer.stages.recipe import Recipe
 from trainer.stages.result import RecipeResult, Verdict
 
@@ -32,6 +37,32 @@ _TREND = (
     "Where “equal” is expected, the whole interval must lie within ± the paper's difference "
     f"(± {EQUAL}, of shares {100 * EQUAL:.0f} points, where it prints none)."
 )
+
+_FACES = (
+    "This file holds pictures of faces of the data sets: do not pass it on where their licences forbid that. "
+    "mien-train report FOLDER --no-pictures writes it without them."
+)
+_METHODS = {
+    "95 % intervals of a test": (
+        "percentiles of a bootstrap over people (over pictures where the data set does not name all of them) with "
+        f"{RESAMPLES:,} resamples, of the first seed alone"
+    ),
+    "expected calibration error": (
+        f"mean gap between confidence and share of right answers in {BINS} bins of confidence, equally wide, weighted "
+        "by their answers; without an interval, as resampling adds to the gaps of the bins and so raises it"
+    ),
+    "suspected labels": (
+        "confident learning (cleanlab) on answers about pictures of the test parts. A network is asked only where it "
+        f"is right for more than {100 * LEAST_ACCURACY:.0f} % of the pictures and more often than always naming the "
+        "largest class, by the lower end of Wilson's 95 % interval, and where it would suspect at most "
+        f"{100 * MOST_SUSPECTS:.0f} % of the labels; a label is suspected where more than half of those asked do"
+    ),
+    "validation": (
+        "scores on a part of the pictures that are not tested on; they only decide on learning rate, end of training "
+        "and weights"
+    ),
+    "time per epoch": "median over epochs, as the first ones include starting up",
+}
 
 
 class Version(NamedTuple):
@@ -56,9 +87,10 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
             "networks that are judged have chosen them. Valence and arousal keep all pictures"
         )
         versions.append(_version("dropped", note, recipe, by_stage(kept), judge(recipe, kept), answers))
+    galleries = {name: _galleries(name, runs, answers, picture) for name in runs}
     return {
         "result": result,
-        "banners": _banners(result),
+        "banners": _banners(result, galleries.values()),
         "facts": _facts(result),
         "spread_note": _SPREAD,
         "trend_note": _TREND,
@@ -66,7 +98,9 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
         "versions": versions,
         "suspects": f"{suspects} of {answers.asked:,}" if suspects else "",
         "suspicion": answers.suspicion,
-        "galleries": {name: _galleries(name, runs, answers, picture) for name in runs},
+        "galleries": galleries,
+        "left_out": _left_out(recipe, versions[0]),
+        "methods": _METHODS,
     }
 
 
@@ -79,8 +113,27 @@ def _version(style: str, note: str, recipe: Recipe, runs: Runs, verdicts: list[V
             if style == "dropped":
                 predictions = [answers.kept(data, one) for one in predictions]
             tests[name].append(test_view(of_stage, source, predictions))
-    tables = [fill_table(table, recipe, runs) for table in tables_of(recipe)]
-    return Version(style, note, tables, [fill_verdict(verdict) for verdict in verdicts], tests)
+    tables = [table for table in _tables(recipe, runs) if not table.is_empty]
+    judged = [
+        fill_verdict(verdict)
+        for trend, verdict in zip(recipe.trends, verdicts, strict=True)
+        if runs.keys() & {trend.first.stage, trend.second.stage}
+    ]
+    return Version(style, note, tables, judged, tests)
+
+
+def _tables(recipe: Recipe, runs: Runs) -> list[FilledTable]:
+    return [fill_table(table, recipe, runs) for table in tables_of(recipe)]
+
+
+def _left_out(recipe: Recipe, version: Version) -> str:
+    """How many tables and trends are not there, as none of their stages was run."""
+    counts = {
+        "table": len(tables_of(recipe)) - len(version.tables),
+        "trend": len(recipe.trends) - len(version.verdicts),
+    }
+    said = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count]
+    return f"Left out, as this run has no figures for them: {' and '.join(said)}." if said else ""
 
 
 def _sources(stage: str, runs: Runs) -> dict[str, str]:
@@ -97,8 +150,11 @@ def _galleries(stage: str, runs: Runs, answers: Answers, picture: PictureOf | No
     ]
 
 
-def _banners(result: RecipeResult) -> list[str]:
-    return [*([_BANNER] if result.data == "rendered" else []), *([_SMOKE] if result.size == "smoke" else [])]
+def _banners(result: RecipeResult, galleries: Iterable[Sequence[Gallery]]) -> list[str]:
+    is_rendered, is_smoke = result.data == RENDERED, result.size == "smoke"
+    has_faces = any(error.jpeg for of_stage in galleries for gallery in of_stage for error in gallery.errors)
+    said = ((is_rendered, _BANNER), (is_smoke, _SMOKE), (has_faces and not is_rendered, _FACES))
+    return [words for is_so, words in said if is_so]
 
 
 def _facts(result: RecipeResult) -> list[tuple[str, str]]:

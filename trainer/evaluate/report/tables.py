@@ -67,6 +67,11 @@ class FilledTable(NamedTuple):
     groups: list[Group]
     rows: list[FilledRow]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the run has not one figure for it."""
+        return all(cell.ours == ABSENT for row in self.rows for cell in row.cells)
+
 
 class Bar(NamedTuple):
     """An interval on a line whose middle is zero, all from -1 to 1."""
