@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,23 +45,23 @@ def run(
         only: stages that are wanted, with what they start from; by default all.
         as_json: print the result as JSON instead of tables.
     """
-    from trainer.show import run_progress, show_result
-    from trainer.stages.run import Options, run_recipe
+    with _stopped_by_ctrl_c():
+        from trainer.show import run_progress, show_result
+        from trainer.stages.run import Options, run_recipe
 
-    wanted = tuple(only or ())
-    options = Options(
-        recipe=recipe,
-        data=data,
-        size=size,
-        out=out,
-        workers=jobs,
-        seeds=seeds,
-        precision=precision,
-        without=without,
-        only=wanted,
-    )
-    with run_progress() as shown:
-        done = run_recipe(options, shown)
+        options = Options(
+            recipe=recipe,
+            data=data,
+            size=size,
+            out=out,
+            workers=jobs,
+            seeds=seeds,
+            precision=precision,
+            without=without,
+            only=tuple(only or ()),
+        )
+        with run_progress() as shown:
+            done = run_recipe(options, shown)
     if done is None:  # another process under torchrun tells
         return
     result, resolved, page = done
@@ -69,16 +72,24 @@ def run(
         print(f"\nreport: {page}")
 
 
-def recipes(*, as_json: Json = False) -> None:
-    """List the built-in recipes.
+def recipes(name: str | None = None, *, as_json: Json = False) -> None:
+    """List the built-in recipes, or print one to be copied.
 
     Args:
-        as_json: print JSON instead of a table.
+        name: of the recipe whose yaml is printed; by default all are listed.
+        as_json: print JSON instead of a table or yaml.
     """
     from trainer.show import show_recipes, summarise_recipe
-    from trainer.stages.recipe_file import built_in_recipes, load_recipe
+    from trainer.stages.recipe_file import built_in_recipes, load_recipe, recipe_text
 
-    found = [summarise_recipe(load_recipe(name)) for name in built_in_recipes()]
+    if name is not None:
+        text = recipe_text(name)
+        if as_json:
+            print_json(load_recipe(name))
+        else:
+            print(text, end="")
+        return
+    found = [summarise_recipe(load_recipe(one)) for one in built_in_recipes()]
     if as_json:
         print_json(found)
     else:
@@ -105,16 +116,17 @@ def evaluate(checkpoint: Path, dataset: str, path: Path, *, as_json: Json = Fals
         show_test(result)
 
 
-def report(folder: Path) -> None:
+def report(folder: Path, *, pictures: bool = True) -> None:
     """Write the report of a run again, from what is stored.
 
     Args:
         folder: that `run` wrote into.
+        pictures: show the most confident errors with their pictures.
     """
     from trainer.show import show_result
     from trainer.stages.run import report_run
 
-    result, recipe, page = report_run(folder)
+    result, recipe, page = report_run(folder, has_pictures=pictures)
     show_result(result, recipe)
     print(f"\nreport: {page}")
 
@@ -136,3 +148,13 @@ def bench(*, as_json: Json = False) -> None:
     for name, value in measured.items():
         unit = " pictures/s" if isinstance(value, float) and value > 2 else ""
         print(f"{name}: {value:.0f}{unit}" if unit else f"{name}: {value}")
+
+
+@contextmanager
+def _stopped_by_ctrl_c() -> Iterator[None]:
+    """Say in a line what becomes of the work; cyclopts would end without one."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("mien-train: stopped; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)

@@ -13,14 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from trainer.evaluate.report.figures import heading, text
-from trainer.evaluate.report.tables import FilledTable, by_stage, fill_table, fill_verdict
+from trainer.evaluate.report.figures import ABSENT, heading, text
+from trainer.evaluate.report.tables import FilledTable, by_stage, fill_table, fill_verdict, tables_of
 from trainer.stages.claim import RENDERED
 from trainer.stages.job_result import JobResult
 from trainer.stages.jobs import Job
-from trainer.stages.recipe import Recipe, Row
-from trainer.stages.recipe import Table as RecipeTable
-from trainer.stages.result import Epoch, RecipeResult, TestResult
+from trainer.stages.recipe import Recipe
+from trainer.stages.result import Epoch, RecipeResult, TestResult, Verdict
 
 _WIDE = 10_000
 """Columns of a page that nobody looks at: nothing is cut."""
@@ -47,7 +46,7 @@ class RunProgress:
         self._progress.update(self._preparing, visible=False)
         self._progress.update(self._training, total=sum(epochs.values()), visible=bool(epochs))
         if finished:
-            self._say(f"{finished} jobs were done before")
+            self._say(f"{_count(finished, 'job')} {'was' if finished == 1 else 'were'} done before")
 
     def told(self, job: Job, event: Epoch | Literal["begins", "is done"], result: JobResult | None) -> None:
         """What became of a job; its result when it is done."""
@@ -56,9 +55,9 @@ class RunProgress:
         self._done[job] = event.epoch if isinstance(event, Epoch) else self._done.get(job, 0)
         if result is not None:
             self._done[job] = self._most[job]
-            kind = "held out" if result.epochs[-1].validation_score is not None else "in training"
+            kind = "training" if result.epochs[-1].validation_score is None else "validation"
             seconds = time.monotonic() - self._began.pop(job)
-            self._say(f"{job}: {seconds:.1f} s, score {result.score:.3f} {kind}")
+            self._say(f"{job}: {seconds:.1f} s, {kind} score {result.score:.3f}")
         running = ", ".join(str(one).partition(", ")[2] for one in self._began)
         self._progress.update(self._training, completed=sum(self._done.values()), description=running or "epochs")
 
@@ -82,44 +81,49 @@ def run_progress() -> Iterator[RunProgress]:
 
 
 def show_result(result: RecipeResult, recipe: Recipe) -> None:
-    """Print tables and verdicts in short; every table says on whom."""
+    """Print tables and verdicts in short, those that hold a figure; every table says on whom."""
     console, on = _console(), on_whom(result.data)
-    seeds = f"{result.seeds} seed{'s' if result.seeds > 1 else ''}"
     stands_in = f", stands in for {result.stands_in_for}" if result.stands_in_for else ""
-    console.print(f"{result.title} ({result.recipe}, {result.size}, {seeds}), {on}")
+    console.print(f"{result.title} ({result.recipe}, {result.size}, {_count(result.seeds, 'seed')}), {on}")
     console.print(f"network {result.architecture}{stands_in}; {result.machine}")
     runs = by_stage(result.stages)
-    for table in recipe.tables or (_table_of_stages(recipe),):
-        filled = fill_table(table, recipe, runs)
-        console.print(f"\n{' · '.join(filter(None, (filled.title, filled.cite, on)))}")
-        console.print(_cells(filled))
-        if filled.note:
-            console.print(filled.note)
-    if result.verdicts:
+    tables = [fill_table(table, recipe, runs) for table in tables_of(recipe)]
+    filled = [table for table in tables if any(cell.ours != ABSENT for row in table.rows for cell in row.cells)]
+    for table in filled:
+        console.print(f"\n{' · '.join(filter(None, (table.title, table.cite, on)))}")
+        console.print(_cells(table))
+        if table.note:
+            console.print(table.note)
+    verdicts = [verdict for verdict in result.verdicts if verdict.difference is not None]
+    if verdicts:
         console.print(f"\nTrends · {on}")
-        console.print(_verdicts(result))
+        console.print(_verdicts(verdicts))
+    empty = {"table": len(tables) - len(filled), "trend": len(result.verdicts) - len(verdicts)}
+    if any(empty.values()):
+        told = " and ".join(_count(number, what) for what, number in empty.items() if number)
+        console.print(f"\n{told} not shown: a stage was not run, or has no such figure")
 
 
 def show_test(test: TestResult) -> None:
-    """Print the figures of one test."""
+    """Print the figures of one test; the first line says on whom."""
     console = _console()
     people = "people not named" if test.people is None else f"{test.people} people"
     shared = "" if test.shared_people is None else f", {test.shared_people} of them also in training"
-    base = f"{test.data}, {test.split}, {people}{shared}, {test.pictures} pictures"
+    console.print(f"{test.data}, {test.split}, {people}{shared}, {test.pictures} pictures")
     for reason, count in test.left_out.items():
         console.print(f"left out: {count} × {reason}")
     for name, value in test.figures.items():
         interval = " to ".join(text(name, bound) for bound in test.intervals.get(name, ()))
-        console.print(f"{heading(name)}: {text(name, value)}{interval and f' [{interval}]'} ({base})")
+        console.print(f"{heading(name)}: {text(name, value)}{interval and f' [95 %: {interval}]'}")
     if not test.confusion:
         return
-    console.print(f"confusion, rows = true, columns = predicted ({base})")
-    columns = (Column(name, justify="right") for name in (*test.labels, "pictures", "precision", "recall", "F1"))
-    table = Table("", *columns, box=None, padding=(0, 1, 0, 0))
+    console.print("confusion, rows = true, columns = predicted")
+    shown = (*test.labels, "pictures", "precision, %", "recall, %", "F1, %")
+    table = Table("", *(Column(name, justify="right") for name in shown), box=None, padding=(0, 1, 0, 0))
     for label, row in zip(test.labels, test.confusion, strict=True):
         figures = test.classes[label]
         shares = (figures.precision, figures.recall, figures.f1)
-        table.add_row(label, *map(str, row), str(figures.pictures), *("–" if s is None else f"{s:.2f}" for s in shares))
+        table.add_row(label, *map(str, row), str(figures.pictures), *(text("accuracy", share) for share in shares))
     console.print(table)
 
 
@@ -144,11 +148,11 @@ def summarise_recipe(recipe: Recipe) -> RecipeSummary:
 
 def show_recipes(recipes: Sequence[RecipeSummary]) -> None:
     """List recipes."""
-    table = Table("recipe", "title", "paper", "network", "stages", "sizes", box=None, padding=(0, 2, 0, 0))
+    columns = ("recipe", "title", "paper", "network", "stages", "seeds, smoke", "seeds, study")
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for one in recipes:
-        sizes = (f"{size} on {data} data × {n}" for size, of in one.sizes.items() for data, n in of.items())
-        told = (one.paper, one.architecture, str(one.stages), ", ".join(sizes))
-        table.add_row(one.name, one.title, *told)
+        seeds = (_seeds(of) for of in one.sizes.values())
+        table.add_row(one.name, one.title, one.paper, one.architecture, str(one.stages), *seeds)
     _console().print(table)
 
 
@@ -157,14 +161,14 @@ def on_whom(data: str) -> str:
     return "on rendered people" if data == RENDERED else f"on data of {data}"
 
 
-def _table_of_stages(recipe: Recipe) -> RecipeTable:
-    """For recipes without tables: the figures of every stage on its own source."""
-    rows = tuple(Row(name=name, stage=name) for name in recipe.stages)
-    is_of_classes = any(stage.target not in ("valence", "arousal") for stage in recipe.stages.values())
-    metrics = (
-        ("accuracy", "macro_f1") if is_of_classes else ("valence_rmse", "valence_ccc", "arousal_rmse", "arousal_ccc")
-    )
-    return RecipeTable("Stages", metrics, rows)
+def _seeds(of: Mapping[str, int]) -> str:
+    """Seeds on real and on rendered data; one number where they are the same."""
+    same = set(of.values())
+    return str(same.pop()) if len(same) == 1 else ", ".join(f"{data} {seeds}" for data, seeds in sorted(of.items()))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _cells(filled: FilledTable) -> Table:
@@ -183,11 +187,11 @@ def _cells(filled: FilledTable) -> Table:
     return table
 
 
-def _verdicts(result: RecipeResult) -> Table:
+def _verdicts(verdicts: Sequence[Verdict]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("claim", "metric", "expected", "paper", "ours", "95 % interval", "seeds", "verdict"):
         table.add_column(name, overflow="fold")
-    for verdict in map(fill_verdict, result.verdicts):
+    for verdict in map(fill_verdict, verdicts):
         claim = f"{verdict.claim} ({verdict.cite})"
         told = (verdict.published, verdict.difference, verdict.interval, str(verdict.seeds))
         table.add_row(claim, verdict.metric, verdict.expected, *told, f"{verdict.symbol} {verdict.verdict}")

@@ -19,6 +19,7 @@ from mien.errors import MienError
 from trainer.__main__ import app
 from trainer.models import Outputs, build_network
 from trainer.stages.checkpoint import Card, Step, save_checkpoint
+from trainer.stages.recipe_file import load_recipe
 
 LABELS = ("neutral", "happiness")
 
@@ -76,7 +77,12 @@ def test_a_checkpoint_is_measured_on_any_data_set(
     mien_train("evaluate", checkpoint, "folder", pictures)
     said = capsys.readouterr().out
     assert "split all, people not named, 6 pictures" in said
+    assert said.count("6 pictures") == 1
     assert "left out: 3 × expression anger not learned" in said
+    assert f"accuracy, %: {100 * confusion.trace() / 6:.1f}" in said
+    row = next(line for line in said.splitlines() if line.startswith("happiness"))
+    assert float(row.split()[4 + 1]) == pytest.approx(100 * result["classes"]["happiness"]["recall"], abs=0.06)
+    assert all(f"{figure}, %" in said for figure in ("precision", "recall", "F1"))
 
 
 def test_a_folder_without_a_checkpoint_is_named(pictures: Path) -> None:
@@ -104,6 +110,24 @@ def test_recipes_are_listed_with_their_papers_and_sizes(capsys: pytest.CaptureFi
     mien_train("recipes")
     said = capsys.readouterr().out
     assert all(recipe["title"] in said for recipe in listed.values())
+
+
+def test_the_list_of_recipes_fits_on_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    mien_train("recipes")
+    said = capsys.readouterr().out.splitlines()
+    assert max(map(len, said)) <= 140
+    assert said[0].split()[-4:] == ["seeds,", "smoke", "seeds,", "study"]
+    assert next(line for line in said if line.startswith("real_time")).split()[-2:] == ["1", "3"]
+
+
+def test_a_recipe_is_printed_to_be_copied(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    mien_train("recipes", "real_time")
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("real_time")
+    mien_train("recipes", "real_time", "--json")
+    assert json.loads(capsys.readouterr().out)["stages"]["coarse"]["from"] == "objects"
+    with pytest.raises(MienError, match="Did you mean real_time"):
+        mien_train("recipes", "realtime")
 
 
 def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:

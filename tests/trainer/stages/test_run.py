@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,25 @@ def test_a_run_that_was_killed_goes_on_to_the_same_figures(whole: Path, tmp_path
     assert figures(tmp_path / "run") == figures(whole)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_stops_with_a_line_and_no_traceback(whole: Path, tmp_path: Path, jobs: int) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, also by children
+    process = start("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run", "--jobs", jobs)
+    wait_for(tmp_path / "run/seed0/first/training.safetensors", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "mien-train: stopped; the same command goes on where it stopped"
+    assert "Traceback" not in said
+
+
+def test_a_report_can_do_without_pictures(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    mien_train("report", folder, "--no-pictures")
+    assert "data:image/jpeg" not in (folder / "report.html").read_text()
+    assert "data:image/jpeg" in (whole / "report.html").read_text()
+
+
 def test_a_killed_worker_is_named_and_nothing_is_lost(whole: Path, tmp_path: Path) -> None:
     words = ("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run")
     process = start(*words, "--jobs", "2")
@@ -156,7 +176,7 @@ def test_a_killed_worker_is_named_and_nothing_is_lost(whole: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("epochs: 2", "epochs: 3", "recipe.stages.first.epochs is 2 there, 3 here"),
+        ("epochs: 2", "epochs: 3", "the stage first was trained otherwise .stages.first.epochs is 2 there, 3 here"),
         ("side: 64", "side: 48", "side is 64 there, 48 here"),
     ],
 )
