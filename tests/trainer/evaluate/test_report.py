@@ -140,6 +140,12 @@ def test_drops_suspected_pictures_from_the_figures_on_demand(tmp_path: Path) -> 
     assert f"Without {frames + people} of 480 test pictures" in page.text
 
 
+@pytest.mark.parametrize("data", ["rendered", "faces"])
+def test_renders_have_no_wrong_labels(tmp_path: Path, data: str) -> None:
+    _, _, page = report(tmp_path, data=data)
+    assert page.text.count("240 test pictures; renders are labelled right") == (2 if data == "rendered" else 0)
+
+
 def test_suspected_labels_of_classes_leave_valence_and_arousal_alone(tmp_path: Path) -> None:
     _, _, page = report(tmp_path)
     assert page.row("valence", "dropped") == page.row("valence")

@@ -42,6 +42,7 @@ _FACES = (
     "This file holds pictures of faces of the data sets: do not pass it on where their licences forbid that. "
     "mien-train report FOLDER --no-pictures writes it without them."
 )
+_FALSE_ALARM = "; renders are labelled right, so these are false alarms on faces that networks find hard to tell"
 _METHODS = {
     "95 % intervals of a test": (
         "percentiles of a bootstrap over people (over pictures where the data set does not name all of them) with "
@@ -97,7 +98,7 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
         "stages": [stage_view(name, of_stage, recipe) for name, of_stage in runs.items()],
         "versions": versions,
         "suspects": f"{suspects} of {answers.asked:,}" if suspects else "",
-        "suspicion": answers.suspicion,
+        "suspicion": _suspicion(result, answers),
         "galleries": galleries,
         "left_out": _left_out(recipe, versions[0]),
         "methods": _METHODS,
@@ -155,6 +156,11 @@ def _banners(result: RecipeResult, galleries: Iterable[Sequence[Gallery]]) -> li
     has_faces = any(error.jpeg for of_stage in galleries for gallery in of_stage for error in gallery.errors)
     said = ((is_rendered, _BANNER), (is_smoke, _SMOKE), (has_faces and not is_rendered, _FACES))
     return [words for is_so, words in said if is_so]
+
+
+def _suspicion(result: RecipeResult, answers: Answers) -> dict[str, str]:
+    is_false = {data for data, names in answers.suspected.items() if names and result.data == RENDERED}
+    return {data: words + (_FALSE_ALARM if data in is_false else "") for data, words in answers.suspicion.items()}
 
 
 def _facts(result: RecipeResult) -> list[tuple[str, str]]:
