@@ -10,7 +10,8 @@ from mien.errors import MienError
 from trainer.data.output import whole_file
 from trainer.stages.result import Epoch
 
-_FILE = "job.json"
+JOB_FILE = "job.json"
+"""It is there once the job is finished."""
 
 
 class JobTest(msgspec.Struct, frozen=True):
@@ -70,7 +71,7 @@ def answers_file(folder: Path, source: str) -> Path:
 
 def write_job(folder: Path, result: JobResult) -> None:
     """Say that the job of a folder is finished."""
-    with whole_file(folder / _FILE) as partial:
+    with whole_file(folder / JOB_FILE) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
 
 
@@ -80,7 +81,7 @@ def read_job(folder: Path) -> JobResult | None:
     Raises:
         MienError: the file is damaged.
     """
-    file = folder / _FILE
+    file = folder / JOB_FILE
     if not file.is_file():
         return None
     try:

@@ -30,7 +30,7 @@ from trainer.data.sources import check_folders
 from trainer.evaluate.report import PictureOf, write_report
 from trainer.evaluate.suspects import SuspectList, read_suspects, short_name
 from trainer.stages.claim import RENDERED, Claim, Precision, check_claim, read_claim, write_claim
-from trainer.stages.fit import make_fabric
+from trainer.stages.fit import make_fabric, remove_state
 from trainer.stages.gather import gather
 from trainer.stages.job_result import JobResult, read_job
 from trainer.stages.jobs import Job, plan_jobs, run_jobs, with_starts
@@ -119,13 +119,17 @@ def run_recipe(options: Options, progress: Progress) -> tuple[RecipeResult, Reci
     if run.fabric.world_size > 1 and options.workers > 1:
         raise MienError("--jobs does not go with torchrun, whose processes do each job together", "Leave out --jobs")
     with sole_writer(folder) if run.fabric.is_global_zero else nullcontext():
+        changed: list[Path] = []
         if run.fabric.is_global_zero:
-            claim = check_claim(folder, claim)
+            claim, changed = check_claim(folder, claim)
         run.fabric.barrier()  # the others touch nothing before
         wanted = with_starts(claim.recipe, options.only)
         folds, _ = run.material.prepare(wanted, claim.seeds, progress.prepared)
         if run.fabric.is_global_zero:
+            for own in changed:
+                remove_state(own)
             write_claim(folder, msgspec.structs.replace(claim, folds={**claim.folds, **folds}))
+        run.fabric.barrier()  # states that are removed must not be found
         _do_jobs(run, plan_jobs(claim.recipe, claim.seeds, folds, wanted), options.workers, progress)
         return report_run(folder, run) if run.fabric.is_global_zero else None
 

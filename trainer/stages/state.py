@@ -21,7 +21,7 @@ from trainer.stages.result import Epoch
 
 VERSION = 1
 _FORMAT = "mien-training"
-_FILE = "training.safetensors"
+STATE_FILE = "training.safetensors"
 _KEY = "training"
 
 
@@ -82,7 +82,7 @@ def save_state(folder: Path, task: Task, position: Position, tensors: Mapping[st
     data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, header)
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / _FILE) as partial:
+    with whole_file(folder / STATE_FILE) as partial:
         partial.write_bytes(data)
 
 
@@ -92,7 +92,7 @@ def load_state(folder: Path, task: Task) -> tuple[Position, dict[str, Tensor]] |
     Raises:
         MienError: it is damaged, of a newer mien, or of another task.
     """
-    path = folder / _FILE
+    path = folder / STATE_FILE
     if not path.exists():
         return None
     anew = f"Delete {path} to start this training anew"
@@ -120,7 +120,7 @@ def load_state(folder: Path, task: Task) -> tuple[Position, dict[str, Tensor]] |
 
 def remove_state(folder: Path) -> None:
     """Remove the state of a training whose network is saved; nothing where there is none."""
-    (folder / _FILE).unlink(missing_ok=True)
+    (folder / STATE_FILE).unlink(missing_ok=True)
 
 
 def digest(module: nn.Module) -> str:

@@ -152,3 +152,67 @@ def test_a_report_cuts_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -
     assert not (root.parent / "cache/crops").exists()
     assert "data:image/jpeg" not in (folder / "report.html").read_text()
     assert "report.html" in capsys.readouterr().out
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """When each stage was finished, ns."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("seed0/*/job.json")}
+
+
+def change(recipe: dict[str, Any], stage: str, **changes: Any) -> dict[str, Any]:
+    return recipe | {"stages": recipe["stages"] | {stage: recipe["stages"][stage] | changes}}
+
+
+def test_only_what_follows_from_a_change_is_trained_anew(root: Path) -> None:
+    recipe = make_recipe()
+    folder = run(root, recipe)
+    before = finished(folder)
+    # What a stage is compared with does not change it.
+    table = {"title": "New", "metrics": ["accuracy"], "rows": [{"name": "Row", "stage": "second"}]}
+    run(root, recipe | {"tables": [table]})
+    assert finished(folder) == before
+    assert "New" in (folder / "report.html").read_text()
+    # A finished stage that would be another one is refused, with the folder that is in the way; nothing is removed.
+    changed = change(recipe, "second", epochs=2)
+    with pytest.raises(
+        MienError, match=r"second was trained otherwise \(stages\.second\.epochs is 1 there, 2 here"
+    ) as error:
+        run(root, changed)
+    assert error.value.remedy.startswith(f"Remove {folder}/seed*/second to train it anew, or")
+    assert finished(folder) == before
+    shutil.rmtree(folder / "seed0/second")
+    run(root, changed)
+    assert finished(folder)["first"] == before["first"]
+    assert read(folder)["stages"][1]["figures"]["epochs"] == 2
+    # With a stage change those that start from it, and where a source changes those that learn from it.
+    with pytest.raises(MienError, match=r"first was trained otherwise \(stages.first.batch_size is 8") as error:
+        run(root, change(changed, "first", batch_size=6))
+    assert error.value.remedy.startswith(f"Remove {folder}/seed*/first, {folder}/seed*/second to train them anew")
+    again = recipe["sources"]["again"] | {"samples": 12}
+    with pytest.raises(MienError, match=r"second was trained otherwise \(sources.again.samples is None there, 12 here"):
+        run(root, changed | {"sources": recipe["sources"] | {"again": again}})
+    # A stage that comes back is not taken for the one that it was.
+    run(root, recipe | {"stages": {"first": recipe["stages"]["first"]}})
+    with pytest.raises(MienError, match=r"second was trained otherwise \(the recipe had no such stage"):
+        run(root, changed)
+
+
+def test_a_stage_that_diverged_goes_on_with_a_lower_rate(root: Path) -> None:
+    recipe = make_recipe()
+    with pytest.raises(MienError, match=r"stage second.*diverged.*Lower optimiser\.learning_rate"):
+        run(root, change(recipe, "second", optimiser={"learning_rate": 1e30}))
+    folder = root.parent / "run"
+    before = finished(folder)
+    run(root, change(recipe, "second", optimiser={"learning_rate": 0.01}))
+    assert finished(folder)["first"] == before["first"]
+    assert len(read(folder)["stages"]) == 2
+
+
+def test_a_stage_that_was_begun_otherwise_is_begun_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.stages.train.answer", lambda *_: 1 / 0)
+        with pytest.raises(RuntimeError, match="small, stage first"):
+            run(root, make_recipe())
+    assert (root.parent / "run/seed0/first/training.safetensors").exists()
+    folder = run(root, change(make_recipe(), "first", epochs=2))
+    assert read(folder)["stages"][0]["figures"]["epochs"] == 2
