@@ -241,6 +241,16 @@ def test_warns_of_faces_that_must_not_be_passed_on(tmp_path: Path, data: str, ha
     grey = np.full((32, 32, 3), 90, np.uint8)
     page = Page(write_report(result, recipe, tmp_path, (lambda source, name: grey) if has_pictures else None))
     assert ("do not pass it on" in page.text) == (data == "faces" and has_pictures)
+    assert ("Their pictures are left out" in page.text) == (not has_pictures)
+
+
+def test_says_which_pictures_are_not_at_hand(tmp_path: Path) -> None:
+    result, recipe, _ = report(tmp_path, seeds=1)
+    none_there = Page(write_report(result, recipe, tmp_path, lambda source, name: None)).text
+    assert (none_there.count("Their pictures are not at hand"), none_there.count("picture not at hand")) == (3, 0)
+    grey, calls = np.full((32, 32, 3), 90, np.uint8), iter(range(100))
+    one_there = Page(write_report(result, recipe, tmp_path, lambda source, name: None if next(calls) else grey)).text
+    assert (one_there.count("Their pictures are not at hand"), one_there.count("picture not at hand")) == (2, 11)
 
 
 def test_does_not_list_a_hundred_people(tmp_path: Path) -> None:

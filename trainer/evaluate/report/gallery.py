@@ -163,6 +163,8 @@ class Answers:
                 )
             )
         note = f"The {len(errors)} surest of {len(by_name)} pictures that were taken for another class in any seed."
+        if errors and not any(error.jpeg for error in errors):
+            note += " Their pictures are left out." if picture is None else " Their pictures are not at hand."
         return Gallery(source, note, errors)
 
     def _reduced(self, test: TestResult, answers: Predictions | None) -> TestResult:
