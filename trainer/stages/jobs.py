@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.errors import MienError
+from trainer.data.deaf import deaf_children
 from trainer.stages.recipe import Recipe
 from trainer.stages.result import Epoch
 
@@ -161,7 +161,8 @@ class _Pool:
             for _ in range(self._workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_serve, args=(theirs, self._work, self._threads))
-                process.start()
+                with deaf_children():
+                    process.start()
                 theirs.close()
                 processes.append(process)
                 pipes.append(ours)
@@ -203,7 +204,6 @@ class _Pool:
 
 def _serve(pipe: Connection, work: Work, threads: int) -> None:
     """What a worker process does: jobs from the pipe, epochs and then the outcome back."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import cv2
     import torch

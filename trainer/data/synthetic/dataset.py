@@ -23,6 +23,7 @@ import cv2
 import msgspec
 
 from mien.errors import MienError
+from trainer.data.deaf import deaf_children
 from trainer.data.output import output_errors, sole_writer, whole_file
 from trainer.data.synthetic.domains import Domain, find_domain
 from trainer.data.synthetic.labels import Label
@@ -142,9 +143,11 @@ def _run(
     # Not fork: neither OpenGL nor threads survive it.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(parts)), mp_context=context) as pool:
-        jobs = [
-            pool.submit(_make_part, domain.name, folder, part, indices, side, seed) for part, indices in parts.items()
-        ]
+        with deaf_children():
+            jobs = [
+                pool.submit(_make_part, domain.name, folder, part, indices, side, seed)
+                for part, indices in parts.items()
+            ]
         try:
             for job in as_completed(jobs):
                 yield _finish(job.result())
