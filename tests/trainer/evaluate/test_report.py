@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from mien.errors import MienError
 from tests.trainer.evaluate.reports import HOSTILE, LABELS, Page, make_recipe, make_result, report
+from trainer.evaluate.predictions import Training, load_predictions, test_result
 from trainer.evaluate.report import write_report
 from trainer.evaluate.report.charts import Series, line_chart
 from trainer.evaluate.trends import judge
@@ -150,6 +152,28 @@ def test_suspected_labels_of_classes_leave_valence_and_arousal_alone(tmp_path: P
     _, _, page = report(tmp_path)
     assert page.row("valence", "dropped") == page.row("valence")
     assert page.row("Model 5, new people", "dropped")[10] == page.row("Model 5, new people")[10]
+
+
+def test_tests_of_valence_alone_keep_pictures_that_are_suspected_elsewhere(tmp_path: Path) -> None:
+    result, recipe, _ = report(tmp_path, seeds=1)
+    first, second, third = result.stages
+    file = first.tests["frames"].predictions
+    own = load_predictions(tmp_path / third.tests["people"].predictions)
+    replace(own, labels=(), probabilities=None).save(tmp_path / file)
+    of_valence = test_result(
+        replace(own, labels=(), probabilities=None),
+        [Training(None, {"valence": 0.1, "arousal": 0.0})] * 2,
+        source="frames",
+        data=f"frames of {HOSTILE}",
+        split="as published",
+        left_out={},
+        file=file,
+    )
+    stages = [msgspec.structs.replace(first, tests={"frames": of_valence}), second, third]
+    page = Page(write_report(msgspec.structs.replace(result, stages=stages), recipe, tmp_path))
+    assert page.row("valence", "dropped") == page.row("valence")
+    assert page.row("valence")[2] == f"{of_valence.figures['valence_rmse_of_mean']:.3f}"
+    assert page.text.count(" with a suspected label") == 2  # not in the first stage
 
 
 def test_networks_that_know_little_suspect_no_labels(tmp_path: Path) -> None:
