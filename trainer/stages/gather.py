@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import MienError
 from trainer.evaluate.predictions import Training, load_predictions, pool, test_result
 from trainer.evaluate.trends import judge
-from trainer.stages.claim import Claim
+from trainer.stages.claim import RENDERED, Claim
 from trainer.stages.job_result import JobResult, answers_file, read_job
 from trainer.stages.jobs import AGAIN, Job
 from trainer.stages.recipe_file import dump_recipe
@@ -36,7 +37,8 @@ def gather(claim: Claim, jobs: Sequence[Job], folder: Path) -> RecipeResult:
     of_stage: dict[tuple[int, str], list[Job]] = defaultdict(list)
     for job in jobs:
         of_stage[job.seed, job.stage].append(job)
-    stages = [_stage(folds, finished, folder) for folds in of_stage.values() if finished.keys() >= set(folds)]
+    whole = [folds for folds in of_stage.values() if finished.keys() >= set(_chain(folds))]
+    stages = [_stage(folds, finished, claim, folder) for folds in whole]
     if not stages:
         raise MienError(f"{folder}: no stage is finished yet", AGAIN)
     recipe = claim.recipe
@@ -64,7 +66,7 @@ def gather(claim: Claim, jobs: Sequence[Job], folder: Path) -> RecipeResult:
     )
 
 
-def _stage(jobs: list[Job], finished: Finished, folder: Path) -> StageResult:
+def _stage(jobs: list[Job], finished: Finished, claim: Claim, folder: Path) -> StageResult:
     """One stage with one seed, from its folds."""
     results = [finished[job] for job in jobs]
     first = jobs[0]
@@ -77,7 +79,7 @@ def _stage(jobs: list[Job], finished: Finished, folder: Path) -> StageResult:
         figures=_figures(jobs, finished),
         parts={part: _sum(result.parts[part] for result in results) for part in results[0].parts},
         epochs=[result.epochs for result in results],
-        tests={source: _test(source, jobs, results, folder) for source in results[0].tests},
+        tests={source: _test(source, jobs, finished, claim, folder) for source in results[0].tests},
     )
 
 
@@ -110,22 +112,61 @@ def _chain(jobs: Iterable[Job]) -> Iterable[Job]:
             start = start.start
 
 
-def _test(source: str, jobs: Sequence[Job], results: Sequence[JobResult], folder: Path) -> TestResult:
+def _test(source: str, jobs: Sequence[Job], finished: Finished, claim: Claim, folder: Path) -> TestResult:
     """The folds' answers on a source, pooled, and their figures."""
-    first = jobs[0]
+    first, results = jobs[0], [finished[job] for job in jobs]
     answers = [load_predictions(answers_file(folder / job.place, source)) for job in jobs]
     file = answers_file(Path(f"seed{first.seed}", first.stage), source)
     if first.fold is not None:
         pool(answers).save(folder / file)
     return test_result(
         pool(answers),
-        [Training(result.people, result.means) for result in results],
+        [
+            Training(_known_people(job, finished, claim, source, own.people), finished[job].means)
+            for job, own in zip(jobs, answers, strict=True)
+        ],
         source=source,
         data=results[0].tests[source].data,
         split=results[0].tests[source].split,
         left_out=_sum(result.tests[source].left_out for result in results),
         file=str(file),
     )
+
+
+def _known_people(job: Job, finished: Finished, claim: Claim, tested: str, people: NDArray[np.str_]) -> set[str] | None:
+    """Who of a test part was in the training of a job, or of any that it started from; None where that is not known.
+
+    People are the same where they have the same name in the same data set, whatever source shows it. Things that are
+    learned before are nobody.
+    """
+    recipe, names = claim.recipe, {_who(claim, tested, name): name for name in np.unique(people).tolist() if name}
+    known: set[str] = set()
+    for one in _chain([job]):
+        stage, trained = recipe.stages[one.stage], finished[one].people
+        if stage.start.startswith("checkpoint:"):
+            return None
+        if trained is not None:
+            known |= {names[who] for name in trained if (who := _who(claim, stage.data, name)) in names}
+        elif stage.target != "category" and _data_sets(claim, stage.data) & _data_sets(claim, tested):
+            return None
+    return known
+
+
+def _who(claim: Claim, source: str, person: str) -> tuple[str, str]:
+    """Data set and name of a person, the same in all sources of that data set."""
+    if claim.recipe.sources[source].more:
+        source, _, person = person.partition("/")  # as `trainer.data.sources.Joined` names people
+    return _data_set(claim, source), person
+
+
+def _data_sets(claim: Claim, source: str) -> set[str]:
+    return {_data_set(claim, part) for part in (source, *claim.recipe.sources[source].more)}
+
+
+def _data_set(claim: Claim, source: str) -> str:
+    """Name of a source's data set, without the selection of its frames."""
+    found = claim.recipe.sources[source]
+    return (found.rendered if claim.data == RENDERED else found.real).partition(":")[0]
 
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from mien.errors import MienError
+from tests.trainer.data.layouts import write_jaffe
 from trainer.__main__ import app
 from trainer.stages.checkpoint import load_card, open_network
 from trainer.stages.job_result import read_job
@@ -216,3 +217,31 @@ def test_a_stage_that_was_begun_otherwise_is_begun_anew(root: Path, monkeypatch:
     assert (root.parent / "run/seed0/first/training.safetensors").exists()
     folder = run(root, change(make_recipe(), "first", epochs=2))
     assert read(folder)["stages"][0]["figures"]["epochs"] == 2
+
+
+def test_people_of_earlier_stages_count_as_trained_on(root: Path) -> None:
+    write_jaffe(root / "jaffe")
+    source = {"real": "jaffe", "rendered": "lab_b"}
+    by_person = {"kind": "holdout", "test": 0.5, "by_person": True}
+    sources = {
+        "pictures": {**source, "split": {"kind": "holdout", "test": 0.4}},
+        "people": {**source, "split": by_person},
+        "joined": {**source, "more": ["mine"], "split": {"kind": "holdout", "test": 0.3}},
+    }
+    recipe = make_recipe(
+        sources=sources | {"mine": make_recipe()["sources"]["mine"]},
+        stages={
+            "seen": {"data": "pictures", "tests": ["people"]},
+            "after": {"from": "seen", "data": "people"},
+            "alone": {"data": "people"},
+            "joined": {"data": "joined"},
+            "after_all": {"from": "joined", "data": "people"},
+            "after_others": {"from": "others", "data": "people"},
+            "others": {"data": "mine"},
+        },
+    )
+    tests = {stage["stage"]: stage["tests"] for stage in read(run(root, recipe))["stages"]}
+    shared = {name: of["people"]["shared_people"] for name, of in tests.items() if "people" in of}
+    assert shared == {"seen": 1, "after": 1, "alone": 0, "after_all": None, "after_others": 0}
+    assert tests["seen"]["pictures"]["shared_people"] == 2
+    assert tests["seen"]["people"]["people"] == 1
