@@ -40,6 +40,14 @@ class RunProgress:
         """Pictures that are rendered or cut."""
         self._progress.update(self._preparing, completed=done, total=total)
 
+    def dropped(self, pictures: Mapping[str, Sequence[int]]) -> None:
+        """How many pictures the list of suspects takes from the training of each stage, seed by seed."""
+        for stage, counts in pictures.items():
+            numbers = ", ".join(map(str, counts))
+            seeds = " (seed by seed)" if len(counts) > 1 else ""
+            line = f"stage {stage}: suspected pictures left out of the training{seeds}: {numbers}"
+            self._progress.console.print(line, highlight=False, soft_wrap=True)
+
     def planned(self, epochs: Mapping[Job, int], finished: int) -> None:
         """Jobs that are to be done, with their epochs at most; and how many were done before."""
         self._most = epochs

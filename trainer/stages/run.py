@@ -10,7 +10,7 @@ out/cross_domain-rendered-smoke/
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -73,6 +73,9 @@ class Progress(Protocol):
     def prepared(self, done: int, total: int) -> None:
         """Pictures that are rendered or cut."""
 
+    def dropped(self, pictures: Mapping[str, Sequence[int]]) -> None:
+        """How many pictures the list of suspects takes from the training of each stage, seed by seed."""
+
     def planned(self, epochs: dict[Job, int], finished: int) -> None:
         """Jobs that are to be done, with their epochs at most; and how many were done before."""
 
@@ -124,7 +127,11 @@ def run_recipe(options: Options, progress: Progress) -> tuple[RecipeResult, Reci
             claim, changed = check_claim(folder, claim)
         run.fabric.barrier()  # the others touch nothing before
         wanted = with_starts(claim.recipe, options.only)
-        folds, _ = run.material.prepare(wanted, claim.seeds, progress.prepared)
+        folds, dropped = run.material.prepare(wanted, claim.seeds, progress.prepared)
+        if options.without is not None:
+            _check_dropped(options.without, dropped)
+            if run.fabric.is_global_zero:
+                progress.dropped(dropped)
         if run.fabric.is_global_zero:
             for own in changed:
                 remove_state(own)
@@ -200,6 +207,15 @@ def _command(options: Options) -> str:
         if value != getattr(usual, key):
             words += [f"--{key}".replace("workers", "jobs"), str(Path(value).name if key == "without" else value)]
     return shlex.join([*words, *(["--only", *options.only] if options.only else [])])
+
+
+def _check_dropped(suspects: Path, dropped: Mapping[str, Sequence[int]]) -> None:
+    if not any(map(any, dropped.values())):
+        raise MienError(
+            f"{suspects} takes no picture from the training of {', '.join(dropped)}",
+            "A report suspects pictures of test parts: name pictures that these stages are trained on, or leave out"
+            " --without",
+        )
 
 
 def _do_jobs(run: Run, jobs: list[Job], workers: int, progress: Progress) -> None:

@@ -61,7 +61,8 @@ def run(root: Path, recipe: dict[str, Any], *words: object) -> Path:
     """Run a recipe; the folder of the run."""
     file = root.parent / "small.yaml"
     file.write_text(yaml.safe_dump(recipe))
-    mien_train("run", file, "--data", root, "--out", root.parent / "run", *words)
+    out = () if "--out" in words else ("--out", root.parent / "run")
+    mien_train("run", file, "--data", root, *out, *words)
     return root.parent / "run"
 
 
@@ -245,3 +246,30 @@ def test_people_of_earlier_stages_count_as_trained_on(root: Path) -> None:
     assert shared == {"seen": 1, "after": 1, "alone": 0, "after_all": None, "after_others": 0}
     assert tests["seen"]["pictures"]["shared_people"] == 2
     assert tests["seen"]["people"]["people"] == 1
+
+
+def test_suspects_are_counted_stage_by_stage_and_a_list_that_takes_none_is_refused(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = make_recipe(stages={"first": {"data": "mine"}, "second": {"data": "mine", "from": "first"}})
+    whole = run(root, recipe)
+    tested = set(np.load(whole / "seed0/first/mine.npz")["names"].tolist())
+    pictures = {f"folder/{label}/{number:02d}.png" for label in LABELS for number in range(12)}
+    held_out = {name for name in pictures if any(one.endswith(name) for one in tested)}
+    assert len(held_out) == 9
+    suspects = root.parent / "suspects.json"
+
+    def write(*names: str) -> None:
+        suspects.write_text(json.dumps({"names": {"folder": names}}))
+
+    write(min(held_out))
+    with pytest.raises(MienError, match=r"suspects\.json takes no picture from the training of first, second"):
+        run(root, recipe, "--out", root.parent / "fewer", "--without", suspects)
+    write(min(pictures - held_out), min(held_out))
+    capsys.readouterr()
+    run(root, recipe, "--out", root.parent / "fewer", "--without", suspects)
+    said = capsys.readouterr().err
+    assert "stage first: suspected pictures left out of the training: 1" in said
+    assert "stage second: suspected pictures left out of the training: 1" in said
+    before, after = (sum(read(one)["stages"][0]["parts"]["train"].values()) for one in (whole, root.parent / "fewer"))
+    assert (before, after) == (27, 26)
