@@ -7,9 +7,11 @@ from the epochs so far, and all the rest is in the state that is saved.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +80,8 @@ def fit(
         seed: of dropout. Torch's global random numbers are set from it.
         tell: told of each epoch when it is finished, in the first process only.
         tell_pictures: told now and then how many pictures of the epoch are done, of how many; likewise.
-        save_every_seconds: how often the state is saved within an epoch; it is at the end of each in any case.
+        save_every_seconds: how often the state is saved within an epoch; it is at the end of each in any case, but with
+            `math.inf` never.
 
     Returns:
         All epochs, those before an interruption included.
@@ -161,9 +164,13 @@ class _Training:
             if self.fabric.is_global_zero:
                 tell_pictures(int(sums.pictures), self.batches.pictures)
             pace = save_every_seconds / 10 * self.step / max(self.seconds, 1e-9)
-            check_at = min(steps, self.step + max(1, min(MOST_STEPS_UNCHECKED, int(pace))))
+            check_at = min(steps, self.step + int(max(1, min(MOST_STEPS_UNCHECKED, pace))))
             start = time.monotonic()
         self._end_epoch(sums, rate)
+        if save_every_seconds < math.inf:
+            self._save(None)
+        if self._curves is not None:
+            self._draw_curves(self._curves)
         return self.epochs[-1]
 
     def finish(self) -> None:
@@ -215,13 +222,14 @@ class _Training:
             self.best = {name: tensor.to("cpu", copy=True) for name, tensor in self.network.state_dict().items()}
         self.step, self.seconds = 0, 0.0
         self.sums.zero_()
-        self._save(None)
-        if self._curves is not None:
-            for name in ("loss", "training_score", "validation_score", "learning_rate"):
-                value = getattr(epoch, name)
-                if value is not None:
-                    self._curves.add_scalar(name, value, epoch.epoch)
-            self._curves.flush()
+
+    def _draw_curves(self, curves: Any) -> None:
+        epoch = self.epochs[-1]
+        for name in ("loss", "training_score", "validation_score", "learning_rate"):
+            value = getattr(epoch, name)
+            if value is not None:
+                curves.add_scalar(name, value, epoch.epoch)
+        curves.flush()
 
     def _validate(self) -> float | None:
         if self.validation is None:

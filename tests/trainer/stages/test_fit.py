@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ def test_a_network_learns_and_tells_of_every_epoch(tmp_path: Path) -> None:
     found = answers(network, "expression")
     right = found.probabilities.argmax(axis=1) == found.classes
     assert epochs[-1].validation_score == pytest.approx(right.mean())
+
+
+def test_a_training_whose_state_is_never_saved_gives_the_same_network(tmp_path: Path) -> None:
+    network, _ = train(tmp_path / "saved")
+    other, _ = train(tmp_path / "never", save_every_seconds=math.inf)
+    assert digest(other) == digest(network)
+    assert (tmp_path / "saved/training.safetensors").exists()
+    assert not list((tmp_path / "never").glob("*training*"))
 
 
 def test_answers_come_in_the_order_of_the_pictures(tmp_path: Path) -> None:

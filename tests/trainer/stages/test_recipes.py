@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,6 @@ OWN = [
     ("small_sets", "compare_vgg19", "vgg19"),
     ("small_sets", "compare_resnet152", "resnet152"),
     ("valence_arousal", "valence", "alexnet"),
-    ("valence_arousal", "joint_by_person", "alexnet"),
     ("real_time", "coarse", "mobilenet_v1_48"),
     ("real_time", "ck_8_large", "mobilenet_v1_48"),
 ]
@@ -76,14 +76,13 @@ def test_each_network_takes_a_step_of_its_own_stage(
         make_small_examples(network, stage.target, PICTURES), PICTURES, stage.augmentation, stage.balance, 0
     )
     criterion = Criterion(stage, network.outputs, network.feature_size)
-    (epoch,) = fit(network, criterion, batches, None, stage, make_fabric(), tmp_path, 0)
+    # States of these networks have up to a gigabyte.
+    (epoch,) = fit(network, criterion, batches, None, stage, make_fabric(), tmp_path, 0, save_every_seconds=math.inf)
     assert epoch.pictures == PICTURES
     assert epoch.loss > 0
     same = [name for name, weight in network.named_parameters() if name in before and torch.equal(weight, before[name])]
     assert same == []
     if stage.center:
         assert criterion.centers.abs().sum() > 0
-    for file in tmp_path.glob("*.safetensors"):  # up to a gigabyte
-        file.unlink()
     del network, before, batches, criterion
     gc.collect()
