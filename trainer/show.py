@@ -17,12 +17,15 @@ from trainer.evaluate.report.figures import ABSENT, heading, text
 from trainer.evaluate.report.tables import FilledTable, by_stage, fill_table, fill_verdict, tables_of
 from trainer.stages.claim import RENDERED
 from trainer.stages.job_result import JobResult
-from trainer.stages.jobs import Job
+from trainer.stages.jobs import Job, Trained
 from trainer.stages.recipe import Recipe
 from trainer.stages.result import Epoch, RecipeResult, TestResult, Verdict
 
 _WIDE = 10_000
 """Columns of a page that nobody looks at: nothing is cut."""
+
+_ALMOST = 0.999
+"""An epoch counts as finished when it is told of."""
 
 
 class RunProgress:
@@ -33,7 +36,7 @@ class RunProgress:
         self._preparing = progress.add_task("pictures", total=None)
         self._training = progress.add_task("epochs", total=None, visible=False)
         self._most: Mapping[Job, int] = {}
-        self._done: dict[Job, int] = {}
+        self._done: dict[Job, float] = {}
         self._began: dict[Job, float] = {}
 
     def prepared(self, done: int, total: int) -> None:
@@ -56,11 +59,14 @@ class RunProgress:
         if finished:
             self._say(f"{_count(finished, 'job')} {'was' if finished == 1 else 'were'} done before")
 
-    def told(self, job: Job, event: Epoch | Literal["begins", "is done"], result: JobResult | None) -> None:
+    def told(self, job: Job, event: Trained | Literal["begins", "is done"], result: JobResult | None) -> None:
         """What became of a job; its result when it is done."""
         if event == "begins":
             self._began[job] = time.monotonic()
-        self._done[job] = event.epoch if isinstance(event, Epoch) else self._done.get(job, 0)
+        if isinstance(event, Epoch):
+            self._done[job] = event.epoch
+        elif isinstance(event, float):
+            self._done[job] = int(self._done.get(job, 0)) + min(event, _ALMOST)
         if result is not None:
             self._done[job] = self._most[job]
             kind = "training" if result.epochs[-1].validation_score is None else "validation"

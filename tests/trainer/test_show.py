@@ -77,3 +77,18 @@ def test_a_recipe_without_tables_shows_the_errors_of_valence(
     (figures,) = (stage.tests["people"].figures for stage in result.stages if stage.stage == "new_person")
     assert np.isfinite(figures["valence_rmse"])
     assert f"{figures['valence_rmse']:.3f}" in said
+
+
+def test_the_bar_moves_within_an_epoch() -> None:
+    shown = RunProgress(progress := Progress(console=Console(file=io.StringIO()), disable=True))
+    job, bar = Job("mine", "one", 0), progress.tasks[-1]
+    shown.planned({job: 3}, 0)
+    shown.told(job, "begins", None)
+    shown.told(job, 0.5, None)
+    assert bar.completed == 0.5
+    shown.told(job, 1.0, None)
+    assert int(bar.completed) == 0
+    shown.told(job, Epoch(1, 0.5, 0.25, None, 0.1, 10, 1.0), None)
+    assert bar.completed == 1
+    shown.told(job, 0.25, None)
+    assert bar.completed == 1.25

@@ -21,11 +21,14 @@ from trainer.stages.result import Epoch
 
 AGAIN = "Give the same command again: it goes on where it stopped"
 
-TellJob = Callable[["Job", Epoch | Literal["begins", "is done"]], None]
-"""Told what becomes of each job: it begins, has trained an epoch, is done."""
+Trained = Epoch | float
+"""What is told of a training: an epoch that is finished, or the share of one that is done, 0 to 1."""
 
-Work = Callable[["Job", Callable[[Epoch], None]], None]
-"""Does a job and tells of its epochs; what it gives stays in the job's folder. Must pass between processes."""
+TellJob = Callable[["Job", Trained | Literal["begins", "is done"]], None]
+"""Told what becomes of each job: it begins, has trained, is done."""
+
+Work = Callable[["Job", Callable[[Trained], None]], None]
+"""Does a job and tells of its training; what it gives stays in the job's folder. Must pass between processes."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def run_jobs(jobs: list[Job], work: Work, workers: int, tell: TellJob) -> None:
     Args:
         jobs: those that are still to be done, each after the one it starts from.
         work: does one.
-        workers: processes, which share the cores; 1 = this process does all.
+        workers: processes, which share the cores; 1 = this process does all. Each has as many threads whether all of
+            them have work or not, because figures are the same to the last digit only with as many threads.
         tell: of what is done.
 
     Raises:
@@ -127,16 +131,19 @@ def run_jobs(jobs: list[Job], work: Work, workers: int, tell: TellJob) -> None:
                 work(job, partial(tell, job))
             tell(job, "is done")
     else:
-        _Pool(work, min(workers, len(jobs)), tell).run(jobs)
+        _Pool(work, min(workers, len(jobs)), threads_of_each(workers), tell).run(jobs)
+
+
+def threads_of_each(workers: int) -> int:
+    """How many threads each of some processes has, which share the cores."""
+    return max(1, (os.cpu_count() or 1) // workers)
 
 
 class _Pool:
     """Processes that do one job at a time."""
 
-    def __init__(self, work: Work, workers: int, tell: TellJob) -> None:
-        self._work, self._tell = work, tell
-        self._threads = max(1, (os.cpu_count() or 1) // max(1, workers))
-        self._workers = workers
+    def __init__(self, work: Work, workers: int, threads: int, tell: TellJob) -> None:
+        self._work, self._workers, self._threads, self._tell = work, workers, threads, tell
         self._running: dict[Connection, Job] = {}
 
     def run(self, jobs: list[Job]) -> None:
@@ -190,7 +197,7 @@ class _Pool:
             message: Any = pipe.recv()
         except (EOFError, OSError) as error:
             raise _killed(job) from error
-        if isinstance(message, Epoch):
+        if isinstance(message, Epoch | float):
             self._tell(job, message)
             return False
         del self._running[pipe]

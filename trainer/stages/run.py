@@ -33,11 +33,11 @@ from trainer.stages.claim import RENDERED, Claim, Precision, check_claim, read_c
 from trainer.stages.fit import make_fabric, remove_state
 from trainer.stages.gather import gather
 from trainer.stages.job_result import JobResult, read_job
-from trainer.stages.jobs import Job, plan_jobs, run_jobs, with_starts
+from trainer.stages.jobs import Job, Trained, plan_jobs, run_jobs, with_starts
 from trainer.stages.material import Material
 from trainer.stages.recipe import Recipe
 from trainer.stages.recipe_file import load_recipe, resolve
-from trainer.stages.result import Epoch, RecipeResult
+from trainer.stages.result import RecipeResult
 from trainer.stages.train import train_job
 
 
@@ -79,7 +79,7 @@ class Progress(Protocol):
     def planned(self, epochs: dict[Job, int], finished: int) -> None:
         """Jobs that are to be done, with their epochs at most; and how many were done before."""
 
-    def told(self, job: Job, event: Epoch | Literal["begins", "is done"], result: JobResult | None) -> None:
+    def told(self, job: Job, event: Trained | Literal["begins", "is done"], result: JobResult | None) -> None:
         """What became of a job; its result when it is done."""
 
 
@@ -100,7 +100,7 @@ class Run:
         """Its processes."""
         return make_fabric(self.claim.precision)
 
-    def train(self, job: Job, tell: Callable[[Epoch], None]) -> None:
+    def train(self, job: Job, tell: Callable[[Trained], None]) -> None:
         """Do a job."""
         train_job(job, self.claim.recipe, self.material, self.fabric, self.folder, tell)
 
@@ -223,7 +223,7 @@ def _do_jobs(run: Run, jobs: list[Job], workers: int, progress: Progress) -> Non
     undone = [job for job in jobs if read_job(run.folder / job.place) is None]
     progress.planned({job: run.claim.recipe.stages[job.stage].epochs for job in undone}, len(jobs) - len(undone))
 
-    def tell(job: Job, event: Epoch | Literal["begins", "is done"]) -> None:
+    def tell(job: Job, event: Trained | Literal["begins", "is done"]) -> None:
         if run.fabric.is_global_zero:
             progress.told(job, event, read_job(run.folder / job.place) if event == "is done" else None)
 

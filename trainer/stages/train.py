@@ -24,7 +24,7 @@ from trainer.stages.answers import answer
 from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from, write_card
 from trainer.stages.fit import fit, remove_state
 from trainer.stages.job_result import JobResult, JobTest, answers_file, write_job
-from trainer.stages.jobs import Job
+from trainer.stages.jobs import Job, Trained
 from trainer.stages.material import Material
 from trainer.stages.recipe import Balance, Recipe, Stage
 from trainer.stages.result import Epoch
@@ -33,7 +33,7 @@ _EXPRESSIONS = ("expression", "affect")
 
 
 def train_job(
-    job: Job, recipe: Recipe, material: Material, fabric: Fabric, folder: Path, tell: Callable[[Epoch], None]
+    job: Job, recipe: Recipe, material: Material, fabric: Fabric, folder: Path, tell: Callable[[Trained], None]
 ) -> None:
     """Do a job, or go on with it; in the end everything it gives is in its own folder.
 
@@ -43,7 +43,7 @@ def train_job(
         material: its data.
         fabric: of the processes that train together; the first one writes.
         folder: of the run.
-        tell: of each epoch.
+        tell: of the training.
 
     Raises:
         MienError: the data or the start cannot be had, the training fails, or the disk is full.
@@ -60,7 +60,11 @@ def train_job(
     replace_parts(network, stage.replace, job.seed)
     trained = unfreeze(network, stage.unfreeze)
     criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights)
-    epochs = fit(network, criterion, batches, validation, stage, fabric, own, job.seed, tell)
+
+    def part_of_epoch(done: int, total: int) -> None:
+        tell(done / total)
+
+    epochs = fit(network, criterion, batches, validation, stage, fabric, own, job.seed, tell, part_of_epoch)
     card = _card(network, stage, past, _step(job, recipe, material.lineage_name(stage.data), part.train, epochs))
     if fabric.is_global_zero:  # before the tests: whatever becomes of them, the network is there
         card = save_checkpoint(own, network, card)

@@ -18,6 +18,8 @@ from tests.trainer.data.layouts import write_jaffe
 from trainer.__main__ import app
 from trainer.stages.checkpoint import load_card, open_network
 from trainer.stages.job_result import read_job
+from trainer.stages.jobs import Job
+from trainer.stages.run import Options, run_recipe
 
 LABELS = ("neutral", "happiness", "anger")
 
@@ -273,3 +275,23 @@ def test_suspects_are_counted_stage_by_stage_and_a_list_that_takes_none_is_refus
     assert "stage second: suspected pictures left out of the training: 1" in said
     before, after = (sum(read(one)["stages"][0]["parts"]["train"].values()) for one in (whole, root.parent / "fewer"))
     assert (before, after) == (27, 26)
+
+
+def test_trainings_are_told_of_within_their_epochs_from_any_process(root: Path) -> None:
+    said: list[object] = []
+
+    class Listener:
+        prepared = planned = dropped = staticmethod(lambda *_: None)
+
+        def told(self, job: Job, event: object, _result: object) -> None:
+            said.append(event)
+
+    file = root.parent / "small.yaml"
+    file.write_text(yaml.safe_dump(make_recipe()))
+    for jobs in (1, 2):
+        run_recipe(
+            Options(recipe=str(file), data=str(root), size="smoke", out=root.parent / f"{jobs}", workers=jobs),
+            Listener(),
+        )
+        assert any(isinstance(event, float) and 0 < event <= 1 for event in said)
+        said.clear()
