@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import math
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from hypothesis.extra import numpy as arrays
 from torch import Tensor
 from torchmetrics.functional.regression import concordance_corrcoef
 
+from tests.trainer.children import start
+from tests.trainer.shared_loss import train, train_share
 from trainer.data.batches import Batch
 from trainer.losses import Criterion, concordance_loss, squared_error
 from trainer.models import NetworkOutput, Outputs
@@ -216,62 +217,13 @@ def test_half_precision_is_summed_in_single() -> None:
     assert loss.item() == pytest.approx(math.log(3) + 40_000 + 40_000)  # beyond float16's 65,504 in all
 
 
-SHARE = """
-import sys
-import torch
-import torch.distributed as processes
-from trainer.data.batches import Batch
-from trainer.losses import Criterion
-from trainer.models import NetworkOutput, Outputs
-from trainer.stages.recipe import CenterLoss, Stage
-
-torch.set_num_threads(1)
-nan = float("nan")
-classes = torch.tensor([0, -1, 1, -1, 1, -1, 2, 1])
-valence = torch.tensor([0.1, nan, 0.9, -0.2, nan, nan, 0.3, -0.7], dtype=torch.float64)
-arousal = torch.tensor([nan, 0.4, nan, -0.2, nan, 0.0, nan, -0.7], dtype=torch.float64)
-outputs = Outputs(("neutral", "happiness", "anger"), ("valence", "arousal"))
-
-def train(loss, rank, count):
-    torch.manual_seed(0)
-    pictures = torch.randn(8, 5, dtype=torch.float64)
-    layer = torch.nn.Linear(5, 5).double()
-    stage = Stage(data="wild", target="affect", loss=loss, center=CenterLoss(0.3, 0.5))
-    criterion = Criterion(stage, outputs, 5, torch.tensor([0.5, 1.0, 1.5])).double()
-    mine = slice(rank, None, count)
-    told = []
-    for _ in range(3):
-        values = layer(pictures[mine])
-        output = NetworkOutput(values, values, values[:, :3], values[:, 3], values[:, 4])
-        batch = Batch(pictures[mine], classes[mine], valence[mine], arousal[mine], classes[mine])
-        layer.zero_grad()
-        result = criterion(output, batch)
-        result.backward()
-        criterion.update(output, batch)
-        told.append(result.item())
-        with torch.no_grad():
-            for parameter in layer.parameters():
-                if count > 1:  # as distributed training does
-                    processes.all_reduce(parameter.grad)
-                    parameter.grad /= count
-                parameter -= 0.1 * parameter.grad
-    print(*told, *layer.weight.flatten().tolist(), *criterion.centers.flatten().tolist())
-
-folder, rank = sys.argv[1], int(sys.argv[2])
-for loss in ("mse", "ccc"):
-    train(loss, 0, 1)
-processes.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-for loss in ("mse", "ccc"):
-    train(loss, rank, 2)
-"""
-
-
 def test_two_processes_with_unequal_labels_are_as_one(tmp_path: Path) -> None:
     """One has more classes, the other more arousal; losses, weights and centers of three steps."""
-    command = [sys.executable, "-c", SHARE, str(tmp_path)]
-    running = [subprocess.Popen([*command, rank], stdout=subprocess.PIPE, text=True) for rank in "01"]
-    printed = [process.communicate(timeout=90)[0].splitlines() for process in running]
-    for lines in printed:
-        alone, shared = (np.array([line.split() for line in part], float) for part in (lines[:2], lines[2:]))
-        assert alone.shape == (2, 3 + 25 + 15)
-        np.testing.assert_allclose(shared, alone, rtol=1e-9, atol=1e-12)
+    children = [start(train_share, tmp_path, rank, said=tmp_path / f"{rank}.txt") for rank in (0, 1)]
+    for rank, child in enumerate(children):
+        child.join(90)
+        assert child.exitcode == 0, (tmp_path / f"{rank}.txt").read_text()
+    alone = np.array([train("mse", 0, 1), train("ccc", 0, 1)])
+    assert alone.shape == (2, 3 + 25 + 15)
+    for rank in (0, 1):
+        np.testing.assert_allclose(json.loads((tmp_path / f"{rank}.json").read_text()), alone, rtol=1e-9, atol=1e-12)

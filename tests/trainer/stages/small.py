@@ -147,7 +147,12 @@ def train(
     return network, epochs
 
 
+def train_all(folder: Path, options: list[dict[str, Any]]) -> None:
+    """Train with each of some options, in a folder below for each."""
+    for number, one in enumerate(options):
+        train(folder / str(number), **one)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for number, options in enumerate(json.loads(sys.argv[2])):
-        train(Path(sys.argv[1], str(number)), **options)
+    train_all(Path(sys.argv[1]), json.loads(sys.argv[2]))

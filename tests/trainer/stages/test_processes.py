@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,14 +13,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.trainer.stages.small import make_network, make_stage, train
+from tests.trainer.children import start
+from tests.trainer.stages.small import make_network, make_stage, train, train_all
 from trainer.stages.result import Epoch
 
 SCRIPT = str(Path(__file__).with_name("small.py"))
-# 21 steps. The last batch has 13 pictures, so the processes have different shares; and different numbers of labels.
-COMMON: dict[str, Any] = {"count": 45, "epochs": 7, "dropout": 0.0, "validation": 17}
+# The last batch of three has 13 pictures, so the processes have different shares; and different numbers of labels.
+COMMON: dict[str, Any] = {"count": 45, "dropout": 0.0, "validation": 17}
 CASES: list[dict[str, Any]] = [
-    {"balance": {"kind": "weighted"}, "optimiser": {"learning_rate": 0.00003, "nesterov": True}},
+    {"epochs": 7, "balance": {"kind": "weighted"}, "optimiser": {"learning_rate": 0.00003, "nesterov": True}},
     # Rounding grows over the steps, in a network like this tenfold with each; in double precision it cannot be seen.
     {"balance": {"kind": "weighted"}, "optimiser": {"learning_rate": 0.01, "nesterov": True}, "is_double": True},
     {"target": "affect", "loss": "ccc", "unknown": 6, "center": {"weight": 0.1, "rate": 0.5}, "is_double": True}
@@ -53,26 +53,24 @@ def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path) -> None
             assert two.validation_score == pytest.approx(one.validation_score)
 
 
-@pytest.mark.slow
 def test_a_killed_process_ends_the_others_with_a_plain_word(tmp_path: Path) -> None:
     # Without torchrun, which would end the others as well, but perhaps before they can say why.
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     shared |= {"GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "none"}
-    command = [sys.executable, SCRIPT, str(tmp_path), json.dumps([COMMON | {"kill_rank": 1}])]
-    first, second = (
-        subprocess.Popen(
-            command, env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True
-        )
+    killed = [COMMON | {"kill_rank": 1}]
+    children = [
+        start(train_all, tmp_path / "run", killed, said=tmp_path / rank, **shared, RANK=rank, LOCAL_RANK=rank)
         for rank in ("0", "1")
-    )
+    ]
     try:
-        said = first.communicate(timeout=100)[1]
-        assert second.wait(10) == -signal.SIGKILL
+        for child in children:
+            child.join(100)
+        assert [child.exitcode for child in children] == [1, -signal.SIGKILL]
     finally:
-        first.kill()
-        second.kill()
-    assert first.returncode == 1
+        for child in children:
+            child.kill()
+    said = (tmp_path / "0").read_text()
     assert "MienError: Process 0 of 2 lost another one" in said
     assert "it goes on where it stopped" in said

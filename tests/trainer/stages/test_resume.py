@@ -3,8 +3,6 @@ from __future__ import annotations
 import errno
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,12 @@ import safetensors
 import safetensors.torch
 
 from mien.errors import MienError
-from tests.trainer.stages.small import make_network, make_stage, train
+from tests.trainer.children import start
+from tests.trainer.stages.small import make_network, make_stage, train, train_all
 from trainer.stages.fit import remove_state
 from trainer.stages.result import Epoch
 from trainer.stages.state import digest
 
-SCRIPT = str(Path(__file__).with_name("small.py"))
 KILLED: dict[str, dict[str, Any]] = {
     "within an epoch": {
         "center": {"weight": 0.1, "rate": 0.5},
@@ -39,9 +37,9 @@ def without_times(epochs: list[Epoch]) -> list[Epoch]:
 @pytest.mark.parametrize("stored", KILLED)
 def test_a_killed_training_ends_as_if_nothing_had_been(tmp_path: Path, stored: str) -> None:
     options = {"epochs": 4, "dropout": 0.3, "validation": 17, "augmentation": "flip"} | KILLED[stored]
-    killed = [options | {"kill_at": 32}]
-    ended = subprocess.run([sys.executable, SCRIPT, str(tmp_path), json.dumps(killed)], check=False, timeout=100)
-    assert ended.returncode == -signal.SIGKILL
+    child = start(train_all, tmp_path, [options | {"kill_at": 32}], said=tmp_path / "said.txt")
+    child.join(100)
+    assert child.exitcode == -signal.SIGKILL, (tmp_path / "said.txt").read_text()
     with safetensors.safe_open(tmp_path / "0" / "training.safetensors", "pt") as file:
         position = json.loads(file.metadata()["training"])["position"]
     assert len(position["epochs"]) == 1

@@ -1,0 +1,54 @@
+"""Three steps of a linear layer with losses over a batch that one or two processes have."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.distributed as processes
+
+from trainer.data.batches import Batch
+from trainer.losses import Criterion
+from trainer.models import NetworkOutput, Outputs
+from trainer.stages.recipe import CenterLoss, Stage
+
+CLASSES = torch.tensor([0, -1, 1, -1, 1, -1, 2, 1])
+VALENCE = torch.tensor([0.1, math.nan, 0.9, -0.2, math.nan, math.nan, 0.3, -0.7], dtype=torch.float64)
+AROUSAL = torch.tensor([math.nan, 0.4, math.nan, -0.2, math.nan, 0.0, math.nan, -0.7], dtype=torch.float64)
+OUTPUTS = Outputs(("neutral", "happiness", "anger"), ("valence", "arousal"))
+
+
+def train(loss: Literal["mse", "ccc"], rank: int, count: int) -> list[float]:
+    """Losses of the steps, weights and centers at the end; of one process the whole batch, else its share."""
+    torch.manual_seed(0)
+    pictures = torch.randn(8, 5, dtype=torch.float64)
+    layer = torch.nn.Linear(5, 5).double()
+    stage = Stage(data="wild", target="affect", loss=loss, center=CenterLoss(0.3, 0.5))
+    criterion = Criterion(stage, OUTPUTS, 5, torch.tensor([0.5, 1.0, 1.5])).double()
+    mine = slice(rank, None, count)
+    told: list[float] = []
+    for _ in range(3):
+        values = layer(pictures[mine])
+        output = NetworkOutput(values, values, values[:, :3], values[:, 3], values[:, 4])
+        batch = Batch(pictures[mine], CLASSES[mine], VALENCE[mine], AROUSAL[mine], CLASSES[mine])
+        layer.zero_grad()
+        result = criterion(output, batch)
+        result.backward()
+        criterion.update(output, batch)
+        told.append(result.item())
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                if count > 1:  # as distributed training does
+                    processes.all_reduce(parameter.grad)
+                    parameter.grad /= count
+                parameter -= 0.1 * parameter.grad
+    return [*told, *layer.weight.flatten().tolist(), *criterion.centers.flatten().tolist()]
+
+
+def train_share(folder: Path, rank: int) -> None:
+    """One of two processes: writes what it has with both losses to a file of its own."""
+    processes.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    (folder / f"{rank}.json").write_text(json.dumps([train("mse", rank, 2), train("ccc", rank, 2)]))
