@@ -38,7 +38,8 @@ def run(
         data: folder that holds the data sets, each in a folder of its name; or `rendered`: rendered faces stand in.
         size: smoke takes minutes, study may take hours.
         out: folder for everything; by default out/RECIPE-DATA-SIZE.
-        jobs: processes that train stages side by side.
+        jobs: processes that train stages side by side and share the cores. Figures are the same to the last digit only
+            with as many threads in each, hence with the same number here.
         seeds: repetitions; by default as the recipe has it.
         precision: of the arithmetic: 32, or mixed with bf16 or 16 bits.
         without: suspects.json of a report: leave those pictures out of the training.
@@ -108,8 +109,11 @@ def evaluate(checkpoint: Path, dataset: str, path: Path, *, as_json: Json = Fals
     from trainer.show import show_test
     from trainer.stages.answers import evaluate_checkpoint
 
+    warnings: list[str] = []
     with progress("pictures") as tell:
-        result = evaluate_checkpoint(checkpoint, dataset, path, tell)
+        result = evaluate_checkpoint(checkpoint, dataset, path, tell, warnings.append)
+    for warning in warnings:
+        print(f"mien-train: warning: {warning}", file=sys.stderr)
     if as_json:
         print_json(result)
     else:

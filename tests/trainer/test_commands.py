@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ from mien.bundle import CropSpec
 from mien.errors import MienError
 from trainer.__main__ import app
 from trainer.models import Outputs, build_network
-from trainer.stages.checkpoint import Card, Step, save_checkpoint
+from trainer.stages.checkpoint import Card, Step, load_card, save_checkpoint, write_card
 from trainer.stages.recipe_file import load_recipe
 
 LABELS = ("neutral", "happiness")
@@ -83,6 +84,20 @@ def test_a_checkpoint_is_measured_on_any_data_set(
     row = next(line for line in said.splitlines() if line.startswith("happiness"))
     assert float(row.split()[4 + 1]) == pytest.approx(100 * result["classes"]["happiness"]["recall"], abs=0.06)
     assert all(f"{figure}, %" in said for figure in ("precision", "recall", "F1"))
+
+
+def test_a_test_on_what_was_learned_is_warned_of(
+    checkpoint: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mien_train("evaluate", checkpoint, "folder", pictures, "--json")
+    assert "warning" not in capsys.readouterr().err
+    card = load_card(checkpoint)
+    step = msgspec.structs.replace(card.lineage[0], data="CK+ + folder", split="as the data set says")
+    write_card(checkpoint, msgspec.structs.replace(card, lineage=(step,)))
+    mien_train("evaluate", checkpoint, "folder", pictures, "--json")
+    said = capsys.readouterr()
+    assert "checkpoint has learned from CK+ + folder (stage one; as the data set says)" in said.err
+    assert json.loads(said.out)["pictures"] == 6
 
 
 def test_a_folder_without_a_checkpoint_is_named(pictures: Path) -> None:

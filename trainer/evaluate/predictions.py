@@ -49,7 +49,7 @@ class Predictions:
         arousal_truth: as of valence.
         arousal_predicted: as of valence.
         people: who it is, (N,), "" where that is not known.
-        names: of the pictures, (N,).
+        names: of the pictures, (N,), as `short_name` gives them.
         fold: int64 (N,), number of the fold whose model answered, from 0.
         top: int64 (N,), class with the highest probability, where that is all that is kept; else None.
         top_confidence: float32 (N,), its probability; None likewise.
@@ -129,9 +129,16 @@ def load_predictions(path: Path) -> Predictions:
         labels = tuple(str(label) for label in arrays.pop("labels"))
         of_affects = {f"{affect}_{kind}" for affect in AFFECTS for kind in ("truth", "predicted")}
         optional = {"probabilities", "top", "top_confidence", *of_affects}
-        return Predictions(labels, **{**dict.fromkeys(optional), **arrays})
+        found = Predictions(labels, **{**dict.fromkeys(optional), **arrays})
+        # They were whole paths once.
+        return replace(found, names=np.array([short_name(name) for name in found.names.tolist()], np.str_))
     except _DAMAGED as error:
         raise MienError(f"{path} holds no predictions ({error})", "Run the recipe again to write it anew") from error
+
+
+def short_name(picture: str) -> str:
+    """A picture's name without the folders that differ from machine to machine: its file and two folders above."""
+    return "/".join(Path(picture).parts[-3:])
 
 
 def pool(parts: Sequence[Predictions]) -> Predictions:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError, require
 from trainer.data.output import whole_file
 from trainer.data.sample import Dataset
-from trainer.evaluate.predictions import Predictions
+from trainer.evaluate.predictions import Predictions, short_name
 
 _FORMAT = "mien-suspects"
 _VERSION = 1
@@ -140,11 +140,6 @@ def _quality(
     if len(truth) == 0:
         return np.zeros(0), is_issue
     return rank.get_label_quality_scores(truth, probabilities, method="normalized_margin"), is_issue
-
-
-def short_name(picture: str) -> str:
-    """A picture's name without the folders that differ from machine to machine: its file and two folders above."""
-    return "/".join(Path(picture).parts[-3:])
 
 
 def write_suspects(path: Path, names: Mapping[str, Sequence[str]]) -> None:

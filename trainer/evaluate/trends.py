@@ -69,6 +69,7 @@ def _judge(recipe: Recipe, trend: Trend, of_stage: dict[str, dict[int, StageResu
         high=high,
         seeds=len(differences),
         verdict="not judged" if low is None or high is None else _verdict(trend, low, high),
+        second_metric=trend.second_metric,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from mien.errors import MienError
 from trainer.data.batches import Batches, Examples, make_examples
 from trainer.data.catalogue import open_dataset
 from trainer.data.crops import open_crops
-from trainer.data.sample import Tell
-from trainer.evaluate.predictions import Predictions, Training, test_result
+from trainer.data.sample import Dataset, Tell
+from trainer.evaluate.predictions import Predictions, Training, short_name, test_result
 from trainer.models import Network
 from trainer.stages.checkpoint import open_network
 from trainer.stages.fit import make_fabric, predict
+from trainer.stages.material import JOINT, name_in_lineage
 from trainer.stages.recipe import Stage
 from trainer.stages.result import TestResult
 
@@ -45,14 +47,16 @@ def answer(network: Network, examples: Examples, fabric: Fabric, fold: int = 0) 
         arousal_truth=None if told.arousal is None else told.true_arousal,
         arousal_predicted=told.arousal,
         people=examples.people,
-        names=np.array(examples.names, np.str_),
+        names=np.array([short_name(name) for name in examples.names], np.str_),
         fold=np.full(len(examples), fold, np.int64),
         top=told.top,
         top_confidence=told.top_confidence,
     )
 
 
-def evaluate_checkpoint(folder: Path, dataset_name: str, path: Path, tell: Tell) -> TestResult:
+def evaluate_checkpoint(
+    folder: Path, dataset_name: str, path: Path, tell: Tell, warn: Callable[[str], None]
+) -> TestResult:
     """Measure a trained network on all pictures of a data set, cut as those that it was trained on.
 
     Args:
@@ -60,6 +64,7 @@ def evaluate_checkpoint(folder: Path, dataset_name: str, path: Path, tell: Tell)
         dataset_name: name of the data set, one of `trainer.data.catalogue.ENTRIES`.
         path: its folder, or its file where it is one.
         tell: told how many pictures are cut.
+        warn: told where the network has learned from this data set.
 
     Raises:
         MienError: the checkpoint or the data cannot be used, or no picture has a label that the network knows.
@@ -68,6 +73,12 @@ def evaluate_checkpoint(folder: Path, dataset_name: str, path: Path, tell: Tell)
     if not card.lineage:
         raise MienError(f"{folder}: its card does not say what it has learned", "Name the folder of a trained stage")
     dataset = open_dataset(dataset_name, path)
+    for step in card.lineage:
+        if _name_in_lineage(dataset_name, dataset) in step.data.split(JOINT):
+            warn(
+                f"{folder} has learned from {step.data} (stage {step.stage}; {step.split}): the figures are too good"
+                " where it has seen these pictures or people"
+            )
     stage = Stage(
         data=dataset_name,
         target=card.lineage[-1].target,  # type: ignore[arg-type]
@@ -87,3 +98,10 @@ def evaluate_checkpoint(folder: Path, dataset_name: str, path: Path, tell: Tell)
         left_out=examples.left_out,
         file="",
     )
+
+
+def _name_in_lineage(name: str, dataset: Dataset) -> str:
+    """What a data set would be called in a card; of renders, the domain follows from what they say of themselves."""
+    if name.partition(":")[0] == "renders":
+        return name_in_lineage("", dataset.name.removeprefix("renders ").partition(",")[0])
+    return name_in_lineage(name)

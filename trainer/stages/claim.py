@@ -37,6 +37,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         stands_in_for: the recipe's own network where another is trained.
         command: that was given last.
         machine: processor, cores and load at the start.
+        ways: in which jobs have been done: how many side by side, with how many threads.
         versions: of Python, torch and mien.
     """
 
@@ -53,6 +54,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     command: str
     machine: str
     versions: dict[str, str]
+    ways: tuple[str, ...] = ()
 
 
 _MUST_BE_EQUAL = ("size", "data", "side", "precision", "without")
@@ -65,8 +67,8 @@ def check_claim(folder: Path, wanted: Claim) -> tuple[Claim, list[Path]]:
     long as the stage, its sources, its network and all that it starts from are the same.
 
     Returns:
-        What is wanted; machine, versions and folds are those of the run that is there. And the folders of jobs that
-        were begun, but whose stage has changed: they must be begun anew.
+        What is wanted; machine, versions, ways and folds are those of the run that is there. And the folders of jobs
+        that were begun, but whose stage has changed: they must be begun anew.
 
     Raises:
         MienError: the folder holds another run, a finished stage that has changed, or something else; what differs is
@@ -99,7 +101,8 @@ def check_claim(folder: Path, wanted: Claim) -> tuple[Claim, list[Path]]:
         )
     begun = [state.parent for name in changes for state in folder.glob(f"seed*/{name}/**/{STATE_FILE}")]
     folds = {name: count for name, count in found.folds.items() if name in wanted.recipe.stages.keys() - changes.keys()}
-    return msgspec.structs.replace(wanted, machine=found.machine, versions=found.versions, folds=folds), begun
+    kept = {name: getattr(found, name) for name in ("machine", "versions", "ways")}
+    return msgspec.structs.replace(wanted, **kept, folds=folds), begun
 
 
 def _difference(found: Recipe, wanted: Recipe, stage: str) -> str | None:

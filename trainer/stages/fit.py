@@ -2,7 +2,8 @@
 
 The same seed gives the same weights, bit by bit, on the same machine with as many threads and processes, interrupted or
 not: order and augmentation follow from seed, epoch and picture, dropout from seed, epoch and step, the learning rate
-from the epochs so far, and all the rest is in the state that is saved.
+from the epochs so far, and all the rest is in the state that is saved. With other threads sums are rounded otherwise:
+so `mien-train run` gives the same figures to the last digit only with the same --jobs, which share the cores.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def gather(claim: Claim, jobs: Sequence[Job], folder: Path) -> RecipeResult:
         parameters=network.parameters,
         macs=network.macs,
         seeds=max(stage.seed for stage in stages) + 1,
-        machine=claim.machine,
+        machine="; ".join((claim.machine, *claim.ways)),
         versions=claim.versions,
         seconds=sum(stage.figures["seconds"] for stage in stages),
         recipe_text=dump_recipe(recipe),

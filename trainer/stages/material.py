@@ -26,6 +26,8 @@ from trainer.stages.recipe import Recipe, Target
 
 _NO_ROOM = 1.0
 """Around the crops of sources that a stage is only tested on."""
+JOINT = " + "
+"""Between the names of joined sources in a lineage."""
 _LINEAGE_NAMES = {
     "imagenet": "IN",
     "ms-celeb": "MC1M",
@@ -156,10 +158,8 @@ class Material:
         """What a source is called in a lineage such as "IN → MC1M → VF2 → AffectNet"; of renders, their domain."""
         found = self._recipe.sources[source]
         parts = [found, *(self._recipe.sources[name] for name in found.more)]
-        if self._root is None:
-            return " + ".join(f"rendered {part.rendered.partition(':')[0]}" for part in parts)
-        names = (part.real.partition(":")[0] for part in parts)
-        return " + ".join(_LINEAGE_NAMES.get(name, name) for name in names)
+        is_rendered = self._root is None
+        return JOINT.join(name_in_lineage(part.real, part.rendered if is_rendered else "") for part in parts)
 
     def crops(self, stage_name: str, source: str, seed: int) -> Crops:
         """Faces of the used samples of a source, as a stage sees them."""
@@ -197,6 +197,12 @@ class Material:
     def _examples(self, stage_name: str, source: str, labels: tuple[str, ...], seed: int) -> Examples:
         crops = self.crops(stage_name, source, seed)
         return make_examples(crops.dataset, crops, self._recipe.stages[stage_name].target, labels)
+
+
+def name_in_lineage(data: str, domain: str = "") -> str:
+    """What a data set, or the domain of renders in its place, is called in a lineage, without selections of frames."""
+    name = data.partition(":")[0]
+    return f"rendered {domain.partition(':')[0]}" if domain else _LINEAGE_NAMES.get(name, name)
 
 
 def _is_of_many(target: Target) -> bool:

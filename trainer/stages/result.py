@@ -119,6 +119,7 @@ class Verdict(msgspec.Struct, frozen=True):
         seeds: number of pairs.
         verdict: `shown`, `opposite`, `not shown` (the interval holds 0), or `not judged`; for the sign 0, by
             equivalence (`trainer.evaluate.trends.judge`).
+        second_metric: of the second side, where it is another one.
     """
 
     claim: str
@@ -131,6 +132,7 @@ class Verdict(msgspec.Struct, frozen=True):
     high: float | None
     seeds: int
     verdict: str
+    second_metric: str = ""
 
 
 class RecipeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +150,7 @@ class RecipeResult(msgspec.Struct, frozen=True, kw_only=True):
         parameters: of the network.
         macs: multiply-accumulates for one picture.
         seeds: repetitions.
-        machine: processor, cores, and load at the start.
+        machine: processor, cores, load at the start, and how many jobs shared the cores, with how many threads.
         versions: of Python, torch and mien.
         seconds: of all training, summed over processes.
         recipe_text: the recipe as it was run, yaml.

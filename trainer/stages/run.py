@@ -19,6 +19,7 @@ from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
@@ -27,13 +28,14 @@ from mien.errors import MienError
 from trainer.data.crops import Crops
 from trainer.data.output import sole_writer
 from trainer.data.sources import check_folders
+from trainer.evaluate.predictions import short_name
 from trainer.evaluate.report import PictureOf, write_report
-from trainer.evaluate.suspects import SuspectList, read_suspects, short_name
+from trainer.evaluate.suspects import SuspectList, read_suspects
 from trainer.stages.claim import RENDERED, Claim, Precision, check_claim, read_claim, write_claim
 from trainer.stages.fit import make_fabric, remove_state
 from trainer.stages.gather import gather
 from trainer.stages.job_result import JobResult, read_job
-from trainer.stages.jobs import Job, Trained, plan_jobs, run_jobs, with_starts
+from trainer.stages.jobs import Job, Trained, plan_jobs, run_jobs, threads_of_each, with_starts
 from trainer.stages.material import Material
 from trainer.stages.recipe import Recipe
 from trainer.stages.recipe_file import load_recipe, resolve
@@ -132,12 +134,18 @@ def run_recipe(options: Options, progress: Progress) -> tuple[RecipeResult, Reci
             _check_dropped(options.without, dropped)
             if run.fabric.is_global_zero:
                 progress.dropped(dropped)
+        jobs = plan_jobs(claim.recipe, claim.seeds, folds, wanted)
+        undone = [job for job in jobs if read_job(folder / job.place) is None]
         if run.fabric.is_global_zero:
             for own in changed:
                 remove_state(own)
-            write_claim(folder, msgspec.structs.replace(claim, folds={**claim.folds, **folds}))
+            way = [_way(options.workers, run.fabric.world_size)] if undone else []
+            ways = tuple(dict.fromkeys([*claim.ways, *way]))
+            write_claim(folder, msgspec.structs.replace(claim, folds={**claim.folds, **folds}, ways=ways))
         run.fabric.barrier()  # states that are removed must not be found
-        _do_jobs(run, plan_jobs(claim.recipe, claim.seeds, folds, wanted), options.workers, progress)
+        epochs = {job: claim.recipe.stages[job.stage].epochs for job in undone}
+        progress.planned(epochs, len(jobs) - len(undone))
+        _do_jobs(run, undone, options.workers, progress)
         return report_run(folder, run) if run.fabric.is_global_zero else None
 
 
@@ -185,7 +193,7 @@ def make_claim(options: Options) -> Claim:
     return Claim(
         recipe=resolved,
         size=options.size,
-        data=RENDERED if is_rendered else root.resolve().name,
+        data=_name_of(options.data),
         root=None if is_rendered else str(root),
         side=size.side,
         precision=options.precision,
@@ -198,9 +206,14 @@ def make_claim(options: Options) -> Claim:
     )
 
 
+def _name_of(data: str) -> str:
+    """The root's name, without the folders of this machine; a root may be given as ".", which has none."""
+    return RENDERED if data == RENDERED else Path(data).expanduser().resolve().name
+
+
 def _command(options: Options) -> str:
     """That repeats it; without folders of this machine."""
-    words = ["mien-train", "run", Path(options.recipe).name, "--data", Path(options.data).name, "--size", options.size]
+    words = ["mien-train", "run", Path(options.recipe).name, "--data", _name_of(options.data), "--size", options.size]
     usual = Options(recipe="", data="", size="smoke")
     for key in ("seeds", "precision", "workers", "without"):
         value = getattr(options, key)
@@ -218,11 +231,16 @@ def _check_dropped(suspects: Path, dropped: Mapping[str, Sequence[int]]) -> None
         )
 
 
-def _do_jobs(run: Run, jobs: list[Job], workers: int, progress: Progress) -> None:
-    """Do the jobs that are not done."""
-    undone = [job for job in jobs if read_job(run.folder / job.place) is None]
-    progress.planned({job: run.claim.recipe.stages[job.stage].epochs for job in undone}, len(jobs) - len(undone))
+def _way(workers: int, processes: int) -> str:
+    """How jobs are done."""
+    threads = torch.get_num_threads() if workers == 1 else threads_of_each(workers)
+    each = f"{threads} thread{'s' if threads > 1 else ''}"
+    if processes > 1:
+        return f"jobs one by one, each by {processes} processes with {each}"
+    return f"jobs one by one with {each}" if workers == 1 else f"{workers} jobs side by side with {each} each"
 
+
+def _do_jobs(run: Run, undone: list[Job], workers: int, progress: Progress) -> None:
     def tell(job: Job, event: Trained | Literal["begins", "is done"]) -> None:
         if run.fabric.is_global_zero:
             progress.told(job, event, read_job(run.folder / job.place) if event == "is done" else None)

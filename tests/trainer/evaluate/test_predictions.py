@@ -53,6 +53,13 @@ def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
 
 
+def test_a_file_with_whole_paths_gives_short_names(tmp_path: Path) -> None:
+    answers = make_predictions([0, 1], [0, 2])
+    whole = replace(answers, names=np.array(["/home/me/data/folder/anger/1.png", "folder/anger/2.png"]))
+    whole.save(tmp_path / "p.npz")
+    assert load_predictions(tmp_path / "p.npz").names.tolist() == ["folder/anger/1.png", "folder/anger/2.png"]
+
+
 def test_of_many_classes_the_top_one_and_its_confidence_say_the_same(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     truth, predicted = random.integers(101, size=(2, 200)).tolist()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.evaluate.report.tables import fill_verdict
 from trainer.evaluate.trends import EQUAL, judge
 from trainer.stages import result
 from trainer.stages.recipe import Arm, Recipe, Source, Stage, Trend
@@ -154,3 +155,6 @@ def test_figures_are_of_the_arm_s_test_else_of_the_stage() -> None:
     )
     assert [one.difference for one in found] == [pytest.approx(0.4), pytest.approx(0.2), -6, None, pytest.approx(-9.1)]
     assert [one.verdict for one in found] == ["shown", "shown", "shown", "not judged", "shown"]
+    assert [one.second_metric for one in found] == ["", "", "", "", "seconds"]
+    assert fill_verdict(found[-1]).metric == "held-out accuracy against training time"
+    assert fill_verdict(found[0]).metric == "held-out accuracy"

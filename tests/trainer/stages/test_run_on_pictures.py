@@ -295,3 +295,24 @@ def test_trainings_are_told_of_within_their_epochs_from_any_process(root: Path) 
         )
         assert any(isinstance(event, float) and 0 < event <= 1 for event in said)
         said.clear()
+
+
+def test_a_result_says_how_it_was_made_without_folders_of_the_machine(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(stages={"first": {"data": "mine"}})
+    file = root.parent / "small.yaml"
+    file.write_text(yaml.safe_dump(recipe))
+    monkeypatch.chdir(root)
+    words = ("run", file, "--data", ".", "--out", root.parent / "run")
+    mien_train(*words)
+    result = read(root.parent / "run")
+    assert result["data"] == "data"
+    assert "--data data --size smoke" in result["command"]
+    assert result["machine"].endswith("; jobs one by one with 1 thread")
+    names = np.load(root.parent / "run/seed0/first/mine.npz")["names"]
+    assert all(name.startswith("folder/") for name in names)
+    mien_train(*words, "--jobs", "2")  # there is nothing to do
+    assert read(root.parent / "run")["machine"] == result["machine"]
+    mien_train(*words, "--jobs", "2", "--seeds", "2")
+    assert "; jobs one by one with 1 thread; 2 jobs side by side with " in read(root.parent / "run")["machine"]

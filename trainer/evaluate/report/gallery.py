@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from trainer.evaluate.predictions import AFFECTS, Predictions, Training, load_predictions, test_result
-from trainer.evaluate.suspects import Suspect, find_suspects, short_name
+from trainer.evaluate.predictions import AFFECTS, Predictions, Training, load_predictions, short_name, test_result
+from trainer.evaluate.suspects import Suspect, find_suspects
 from trainer.stages.result import StageResult, TestResult
 
 PictureOf = Callable[[str, str], NDArray[np.uint8] | None]

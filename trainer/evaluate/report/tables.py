@@ -157,7 +157,7 @@ def fill_verdict(verdict: Verdict) -> FilledVerdict:
     return FilledVerdict(
         verdict.claim,
         verdict.cite,
-        words(metric),
+        words(metric) + (f" against {words(verdict.second_metric)}" if verdict.second_metric else ""),
         difference_unit(metric),
         {"+": "higher", "-": "lower", "0": "equal"}[verdict.sign],
         difference_text(metric, verdict.published),
