@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
+from trainer.__main__ import main
+
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.trainer.stages.small", "tests.trainer.shared_loss"])
+_CONTEXT.set_forkserver_preload(["tests.trainer.stages.small", "tests.trainer.shared_loss", "trainer.stages.run"])
 
 
 def start(function: Callable[..., object], *arguments: Any, said: Path, **environment: str) -> BaseProcess:
@@ -21,6 +23,16 @@ def start(function: Callable[..., object], *arguments: Any, said: Path, **enviro
     child = _CONTEXT.Process(target=_call, args=(function, arguments, said, environment))
     child.start()
     return child
+
+
+def start_command(*words: object, said: Path) -> BaseProcess:
+    """Give a command, the words after `mien-train`, in another process."""
+    return start(_command, list(map(str, words)), said=said, **os.environ)
+
+
+def _command(words: list[str]) -> None:
+    sys.argv = ["mien-train", *words]
+    main()
 
 
 def _call(function: Callable[..., object], arguments: tuple[Any, ...], said: Path, environment: dict[str, str]) -> None:

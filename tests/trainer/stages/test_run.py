@@ -10,17 +10,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
 from mien.errors import MienError
 from mien.models.cache import cache_folder
+from tests.trainer.children import start_command
 from trainer.__main__ import app
 
+LABELS = ("neutral", "happiness", "surprise")
 RECIPE = Path(__file__).parent / "tiny.yaml"
 ROOT = RECIPE.parents[3]
 SECONDS = ("seconds", "seconds_per_epoch", "chain_seconds")
@@ -40,15 +44,30 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def whole(_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data sets of noise, which need no renderer: a table of 32 people, and folders of 12 pictures of each class."""
+    root = tmp_path_factory.mktemp("root") / "noise"
+    (root / "csv").mkdir(parents=True)
+    rows = ["picture,person,expression"]
+    for number in range(96):
+        write_noise(root / f"csv/{number}.png", number)
+        rows.append(f"{number}.png,p{number // 3},{LABELS[number % 3]}")
+    (root / "csv/faces.csv").write_text("\n".join(rows))
+    for number in range(36):
+        write_noise(root / "folder" / LABELS[number % 3] / f"{number}.png", 100 + number)
+    return root
+
+
+def write_noise(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, (48, 48, 3), np.uint8))
+
+
+@pytest.fixture(scope="session")
+def whole(_cache: None, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    try:
-        mien_train("run", RECIPE, "--data", "rendered", "--out", folder)
-    except MienError as error:
-        if "OpenGL" in error.problem:
-            pytest.skip(str(error))
-        raise
+    mien_train("run", RECIPE, "--data", data, "--out", folder)
     return folder
 
 
@@ -82,10 +101,10 @@ def figures(folder: Path) -> list[Any]:
     ]
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+def wait_for(path: Path, is_alive: Callable[[], bool]) -> None:
     until = time.monotonic() + 90
     while not path.exists():
-        assert process.poll() is None, process.communicate()
+        assert is_alive(), f"{path} did not come"
         assert time.monotonic() < until, f"{path} does not come"
         time.sleep(0.005)
 
@@ -94,8 +113,8 @@ def test_a_run_leaves_networks_answers_figures_and_a_report(whole: Path) -> None
     result = read(whole)
     first, second = result["stages"]
     assert [first["stage"], second["stage"], second["folds"]] == ["first", "second", 2]
-    assert first["lineage"] == "rendered wild"
-    assert second["lineage"] == "rendered wild → rendered lab_b"
+    assert first["lineage"] == "csv"
+    assert second["lineage"] == "csv → folder"
     assert set(first["tests"]) == {"generic", "other"}
     assert first["tests"]["generic"]["shared_people"] == 0
     assert second["tests"]["groups"]["pictures"] == 36  # each picture in the test part of one fold
@@ -111,9 +130,11 @@ def test_a_run_leaves_networks_answers_figures_and_a_report(whole: Path) -> None
     assert "rendered" in (whole / "report.html").read_text()
 
 
-def test_a_second_run_does_nothing_and_says_the_same(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_does_nothing_and_says_the_same(
+    whole: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("job.json")}
-    mien_train("run", RECIPE, "--data", "rendered", "--out", whole, "--json")
+    mien_train("run", RECIPE, "--data", data, "--out", whole, "--json")
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("job.json")} == before
     assert json.loads(capsys.readouterr().out) == read(whole)
 
@@ -123,28 +144,30 @@ def test_piped_tables_say_on_whom_and_are_not_cut(whole: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     titles = [line for line in said.splitlines() if line.startswith(("A tiny run", "Both", "Trends"))]
     assert len(titles) == 3
-    assert all("on rendered people" in title for title in titles)
+    assert all("on data of noise" in title for title in titles)
     assert "Stages [help] (nowhere)" in said
     assert "…" not in said
     assert str(whole / "report.html") in said
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_figures(whole: Path, tmp_path: Path) -> None:
-    words = ("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run")
-    process = start(*words)
-    wait_for(tmp_path / "run/seed0/first/training.safetensors", process)
-    process.kill()
-    process.communicate()
+def test_a_run_that_was_killed_goes_on_to_the_same_figures(whole: Path, data: Path, tmp_path: Path) -> None:
+    words = ("run", RECIPE, "--data", data, "--out", tmp_path / "run")
+    child = start_command(*words, said=tmp_path / "said.txt")
+    wait_for(tmp_path / "run/seed0/first/training.safetensors", child.is_alive)
+    child.kill()
+    child.join()
     assert not (tmp_path / "run/seed0/first/job.json").exists()
     mien_train(*words)
     assert figures(tmp_path / "run") == figures(whole)
 
 
 @pytest.mark.parametrize(("jobs", "place"), [(1, "seed0/first/training.safetensors"), (2, "run.json")])
-def test_ctrl_c_stops_with_a_line_and_no_traceback(whole: Path, tmp_path: Path, jobs: int, place: str) -> None:
+def test_ctrl_c_stops_with_a_line_and_no_traceback(
+    whole: Path, data: Path, tmp_path: Path, jobs: int, place: str
+) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, also by children
-    process = start("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run", "--jobs", jobs)
-    wait_for(tmp_path / "run" / place, process)
+    process = start("run", RECIPE, "--data", data, "--out", tmp_path / "run", "--jobs", jobs)
+    wait_for(tmp_path / "run" / place, lambda: process.poll() is None)
     time.sleep(0.5)  # where there are workers, they are just being started
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -160,15 +183,16 @@ def test_a_report_can_do_without_pictures(whole: Path, tmp_path: Path) -> None:
     assert "data:image/jpeg" in (whole / "report.html").read_text()
 
 
-def test_a_killed_worker_is_named_and_nothing_is_lost(whole: Path, tmp_path: Path) -> None:
-    words = ("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run")
-    process = start(*words, "--jobs", "2")
-    wait_for(tmp_path / "run/seed0/first/training.safetensors", process)
-    for child in psutil.Process(process.pid).children():
-        if "spawn_main" in " ".join(child.cmdline()):
-            os.kill(child.pid, signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+def test_a_killed_worker_is_named_and_nothing_is_lost(whole: Path, data: Path, tmp_path: Path) -> None:
+    words = ("run", RECIPE, "--data", data, "--out", tmp_path / "run")
+    child = start_command(*words, "--jobs", "2", said=tmp_path / "said.txt")
+    wait_for(tmp_path / "run/seed0/first/training.safetensors", child.is_alive)
+    for worker in psutil.Process(child.pid).children():
+        if "spawn_main" in " ".join(worker.cmdline()):
+            os.kill(worker.pid, signal.SIGKILL)
+    child.join(60)
+    said = (tmp_path / "said.txt").read_text()
+    assert child.exitcode == 1
     assert "tiny, stage first, seed 0: its process was killed" in said
     assert "Give the same command again" in said
     mien_train(*words)
@@ -182,48 +206,71 @@ def test_a_killed_worker_is_named_and_nothing_is_lost(whole: Path, tmp_path: Pat
         ("side: 64", "side: 48", "side is 64 there, 48 here"),
     ],
 )
-def test_a_folder_of_another_run_is_refused(whole: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_folder_of_another_run_is_refused(
+    whole: Path, data: Path, tmp_path: Path, old: str, new: str, said: str
+) -> None:
     other = tmp_path / "tiny.yaml"
     other.write_text(RECIPE.read_text().replace(old, new))
     before = read(whole)
     with pytest.raises(MienError, match=said):
-        mien_train("run", other, "--data", "rendered", "--out", whole)
+        mien_train("run", other, "--data", data, "--out", whole)
     assert read(whole) == before
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_refused(data: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(MienError, match=r"not empty \(thesis\.txt\)"):
-        mien_train("run", RECIPE, "--data", "rendered", "--out", tmp_path)
+        mien_train("run", RECIPE, "--data", data, "--out", tmp_path)
 
 
-def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
+def test_a_misspelt_key_is_named(data: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(RECIPE.read_text().replace("batch_size", "batchsize"))
     with pytest.raises(MienError, match=r"mine\.yaml.*batchsize"):
-        mien_train("run", recipe, "--data", "rendered", "--out", tmp_path / "run")
+        mien_train("run", recipe, "--data", data, "--out", tmp_path / "run")
 
 
 def test_missing_data_are_named(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"nowhere is no folder.*--data rendered"):
         mien_train("run", RECIPE, "--data", tmp_path / "nowhere")
-    (tmp_path / "jaffe").mkdir()
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        RECIPE.read_text().replace("real: csv", "real: raf-db").replace("other: {real: folder", "other: {real: fer2013")
+    )
+    (tmp_path / "folder").mkdir()
     with pytest.raises(MienError, match="has no folders raf-db, fer2013, which"):
-        mien_train("run", RECIPE, "--data", tmp_path, "--out", tmp_path / "run")
+        mien_train("run", recipe, "--data", tmp_path, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_stage_is_named(tmp_path: Path) -> None:
+def test_an_unknown_stage_is_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(MienError, match="tiny has no stage third"):
-        mien_train("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run", "--only", "third")
+        mien_train("run", RECIPE, "--data", data, "--out", tmp_path / "run", "--only", "third")
     assert not (tmp_path / "run").exists()
 
 
-def test_suspects_are_left_out_of_the_training(whole: Path, tmp_path: Path) -> None:
-    data = read(whole)["stages"][1]["tests"]["groups"]["data"]
-    pictures = (cache_folder() / "renders").glob("lab_b*/images/*/*.png")
+def test_suspects_are_left_out_of_the_training(whole: Path, data: Path, tmp_path: Path) -> None:
+    name = read(whole)["stages"][1]["tests"]["groups"]["data"]
     suspects = tmp_path / "suspects.json"
-    suspects.write_text(json.dumps({"names": {data: ["/".join(path.parts[-3:]) for path in pictures]}}))
-    words = ("run", RECIPE, "--data", "rendered", "--out", tmp_path / "run", "--without", suspects)
+    pictures = (data / "folder").glob("*/*.png")
+    suspects.write_text(json.dumps({"names": {name: ["/".join(path.parts[-3:]) for path in pictures]}}))
+    words = ("run", RECIPE, "--data", data, "--out", tmp_path / "run", "--without", suspects)
     with pytest.raises(MienError, match=r"tiny, stage second, seed 0, fold 0: .*the training part has no picture"):
         mien_train(*words)
+
+
+@pytest.mark.usefixtures("_cache")
+def test_renders_stand_in_for_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        mien_train("run", RECIPE, "--data", "rendered", "--out", tmp_path)
+    except MienError as error:
+        if "OpenGL" in error.problem:
+            pytest.skip(str(error))
+        raise
+    assert "Both · nowhere · on rendered people" in capsys.readouterr().out
+    first, second = read(tmp_path)["stages"]
+    assert first["lineage"] == "rendered wild"
+    assert second["lineage"] == "rendered wild → rendered lab_b"
+    assert first["tests"]["generic"]["shared_people"] == 0
+    assert second["tests"]["groups"]["pictures"] == 36
+    assert "rendered" in (tmp_path / "report.html").read_text()
