@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from trainer.evaluate.report.figures import ABSENT, heading, text
+from trainer.evaluate.report.figures import heading, text
 from trainer.evaluate.report.tables import FilledTable, by_stage, fill_table, fill_verdict, tables_of
 from trainer.stages.claim import RENDERED
 from trainer.stages.job_result import JobResult
@@ -102,7 +102,7 @@ def show_result(result: RecipeResult, recipe: Recipe) -> None:
     console.print(f"network {result.architecture}{stands_in}; {result.machine}")
     runs = by_stage(result.stages)
     tables = [fill_table(table, recipe, runs) for table in tables_of(recipe)]
-    filled = [table for table in tables if any(cell.ours != ABSENT for row in table.rows for cell in row.cells)]
+    filled = [table for table in tables if not table.is_empty]
     for table in filled:
         console.print(f"\n{' · '.join(filter(None, (table.title, table.cite, on)))}")
         console.print(_cells(table))
