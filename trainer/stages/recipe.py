@@ -65,7 +65,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         split: how it is divided.
         count: of rendered pictures; 0 = as many as the domain usually has.
         seed: of rendered pictures: other seeds, other people.
-        samples: at most so many training pictures, drawn evenly from the classes; 0 = all.
+        samples: at most so many training pictures, drawn evenly from the classes; of identities and categories, few
+            people or things with several pictures each, and only they are tested; 0 = all.
     """
 
     real: str
