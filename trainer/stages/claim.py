@@ -28,7 +28,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         recipe: as it is run, with the changes of its size.
         size: smoke or study.
         data: `RENDERED`, or the root's name.
-        root: that was given, for the pictures of the report; None for renders.
+        root: absolute path of the data sets: two folders of one name are two runs; None for renders.
         side: of rendered pictures, pixels.
         precision: of the arithmetic.
         without: pictures that are left out of the training.
@@ -57,7 +57,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ways: tuple[str, ...] = ()
 
 
-_MUST_BE_EQUAL = ("size", "data", "side", "precision", "without")
+_MUST_BE_EQUAL = ("size", "data", "root", "side", "precision", "without")
 
 
 def check_claim(folder: Path, wanted: Claim) -> tuple[Claim, list[Path]]:

@@ -194,7 +194,7 @@ def make_claim(options: Options) -> Claim:
         recipe=resolved,
         size=options.size,
         data=_name_of(options.data),
-        root=None if is_rendered else str(root),
+        root=None if is_rendered else str(root.resolve()),
         side=size.side,
         precision=options.precision,
         without=read_suspects(options.without) if options.without else SuspectList({}),

@@ -91,6 +91,14 @@ def test_a_network_is_kept_whatever_becomes_of_its_tests(root: Path, monkeypatch
     assert load_card(own).figures["accuracy"] == read(folder)["stages"][0]["tests"]["mine"]["figures"]["accuracy"]
 
 
+def test_another_folder_of_data_of_the_same_name_is_another_run(root: Path) -> None:
+    run(root, make_recipe(), "--only", "first")
+    other = root.parent / "elsewhere" / root.name
+    shutil.copytree(root, other)
+    with pytest.raises(MienError, match="holds another run: root"):
+        run(other, make_recipe(), "--out", root.parent / "run")
+
+
 PEOPLE, EACH = 30, 12
 
 
