@@ -118,23 +118,24 @@ class Renderer:
             worn: what covers the face.
             glasses: their mesh, or None.
         """
-        self._write(vertices)
-        # What covers the skin comes first: pixels behind it are then never computed.
-        surfaces = ["SKIN", "EYES", "MOUTH", "LASHES"]
-        surfaces[:0] = ["LONG_HAIR"] * appearance.has_long_hair + ["HAIR_CAP"] * appearance.has_hair_cap
-        surfaces[:0] = ["FACE_MASK"] * worn.face_mask
-        values = [pair for source in (appearance, light, creases, worn) for pair in vars(source).items()]
-        for surface in [*surfaces, "GLASSES"]:
-            self._set(self._programs[surface], camera, values)
-        self._frame.use()
-        self._frame.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
-        self._context.enable(self._moderngl.DEPTH_TEST)
-        self._context.disable(self._moderngl.BLEND)
-        for surface in surfaces:
-            self._arrays[surface].render()
-        if glasses is not None:
-            self._draw_glasses(glasses, hides=worn.lens_colour[3] > 0.5)
-        return self._read(camera)
+        with self._context:  # another renderer's may be the current one
+            self._write(vertices)
+            # What covers the skin comes first: pixels behind it are then never computed.
+            surfaces = ["SKIN", "EYES", "MOUTH", "LASHES"]
+            surfaces[:0] = ["LONG_HAIR"] * appearance.has_long_hair + ["HAIR_CAP"] * appearance.has_hair_cap
+            surfaces[:0] = ["FACE_MASK"] * worn.face_mask
+            values = [pair for source in (appearance, light, creases, worn) for pair in vars(source).items()]
+            for surface in [*surfaces, "GLASSES"]:
+                self._set(self._programs[surface], camera, values)
+            self._frame.use()
+            self._frame.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+            self._context.enable(self._moderngl.DEPTH_TEST)
+            self._context.disable(self._moderngl.BLEND)
+            for surface in surfaces:
+                self._arrays[surface].render()
+            if glasses is not None:
+                self._draw_glasses(glasses, hides=worn.lens_colour[3] > 0.5)
+            return self._read(camera)
 
     def close(self) -> None:
         """Free the graphics memory."""
