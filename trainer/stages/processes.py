@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +59,16 @@ def make_fabric(precision: Precision = "32") -> Fabric:
         precision=_PRECISIONS[precision],
     )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.unregister(_part)
+        atexit.register(_part)
     return fabric
+
+
+def _part() -> None:
+    """Leave the other processes in order: gloo's threads may abort a process that ends with them."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def sum_over_processes(values: Tensor, fabric: Fabric) -> Tensor:
