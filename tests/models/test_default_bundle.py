@@ -17,7 +17,7 @@ from mien.errors import MienError
 from mien.expression.head import softmax
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
-from mien.runtime.backend import BackendOptions, load_network
+from mien.runtime.backend import BackendOptions, Model, load_network
 
 LOADED = "; import sys; print([name for name in ('onnx', 'h5py') if name in sys.modules])"
 
@@ -58,7 +58,7 @@ def test_black_and_white_are_the_ends_of_the_input_range() -> None:
 def test_probabilities_equal_those_of_keras(patterns: np.ndarray, keras_logits: np.ndarray) -> None:
     bundle = open_bundle(default_bundle())
     backbone = bundle.manifest.backbone
-    network = load_network(bundle.read(backbone.files["fp32"]), "backbone", BackendOptions())
+    network = load_network(Model.of("backbone", "a test", bundle.read(backbone.files["fp32"])), BackendOptions())
     embeddings = network.run(patterns)[backbone.embedding_output]
     probabilities = bundle.load_head().predict(embeddings).probabilities
     np.testing.assert_allclose(probabilities, softmax(keras_logits), atol=1e-5)

@@ -10,7 +10,7 @@ import pytest
 from mien.errors import MienError
 from mien.models.fetch import fetch
 from mien.models.mini_xception import SplitNetwork, convert_mini_xception
-from mien.runtime.backend import BackendOptions, Network, load_network
+from mien.runtime.backend import BackendOptions, Model, Network, load_network
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def split() -> SplitNetwork:
 
 @pytest.fixture(scope="module")
 def network(split: SplitNetwork) -> Network:
-    return load_network(split.backbone, "backbone", BackendOptions())
+    return load_network(Model.of("backbone", "a test", split.backbone), BackendOptions())
 
 
 def test_logits_equal_those_of_keras(

@@ -11,7 +11,7 @@ import pytest
 from mien.errors import MienError
 from mien.models.fetch import fetch
 from mien.models.yunet import free_input_size
-from mien.runtime.backend import BackendOptions, load_network
+from mien.runtime.backend import BackendOptions, Model, load_network
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -19,8 +19,8 @@ def noise(height: int, width: int) -> np.ndarray:
 
 
 def test_is_the_same_network_at_its_own_size() -> None:
-    original = load_network(fetch("yunet").read_bytes(), "yunet", BackendOptions())
-    freed = load_network(free_input_size(fetch("yunet")), "yunet", BackendOptions(), (640, 640))
+    original = load_network(Model.of("detector", "a test", fetch("yunet").read_bytes()), BackendOptions())
+    freed = load_network(Model.of("detector", "a test", free_input_size(fetch("yunet")), (640, 640)), BackendOptions())
     picture = noise(640, 640)
     expected, found = original.run(picture), freed.run(picture)
     assert freed.output_names == original.output_names
@@ -30,7 +30,7 @@ def test_is_the_same_network_at_its_own_size() -> None:
 
 @pytest.mark.parametrize("size", [(256, 320), (192, 256), (32, 32)])
 def test_takes_any_multiple_of_32(size: tuple[int, int]) -> None:
-    network = load_network(free_input_size(fetch("yunet")), "yunet", BackendOptions(), size)
+    network = load_network(Model.of("detector", "a test", free_input_size(fetch("yunet")), size), BackendOptions())
     assert network.input_shape == (1, 3, *size)
     outputs = network.run(noise(*size))
     for stride in (8, 16, 32):
@@ -40,7 +40,7 @@ def test_takes_any_multiple_of_32(size: tuple[int, int]) -> None:
 
 
 def test_leaves_the_size_open() -> None:
-    network = load_network(free_input_size(fetch("yunet")), "yunet", BackendOptions())
+    network = load_network(Model.of("detector", "a test", free_input_size(fetch("yunet"))), BackendOptions())
     assert network.input_shape == (1, 3, None, None)
 
 

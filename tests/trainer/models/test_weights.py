@@ -15,7 +15,7 @@ from mien.errors import MienError
 from mien.models.build_default_bundle import LABELS
 from mien.models.fetch import fetch
 from mien.models.mini_xception import convert_mini_xception
-from mien.runtime.backend import BackendOptions, load_network
+from mien.runtime.backend import BackendOptions, Model, load_network
 from trainer.models import Network, Outputs, build_network
 from trainer.models.weights import load_start_weights
 
@@ -59,7 +59,9 @@ def test_mini_xception_answers_as_keras_does_and_as_the_robots_graph() -> None:
     images = ((grey.astype(np.float32) - 127.5) * (2 / 255))[:, None].astype(np.float32)
     output = network(torch.from_numpy(images))
     np.testing.assert_allclose(output.classes, [e["logits"] for e in KERAS], rtol=0, atol=1e-4)
-    graph = load_network(convert_mini_xception(fetch("mini_xception")).backbone, "backbone", BackendOptions())
+    graph = load_network(
+        Model.of("backbone", "a test", convert_mini_xception(fetch("mini_xception")).backbone), BackendOptions()
+    )
     np.testing.assert_allclose(output.embedding, graph.run(images)["embedding"], rtol=0, atol=1e-5)
 
 

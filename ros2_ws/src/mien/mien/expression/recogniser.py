@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,11 @@ from mien.errors import MienError
 from mien.expression.circumplex import circumplex
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box, Image
-from mien.runtime.backend import BackendOptions, load_network
+from mien.runtime.backend import BackendOptions, Model, load_network
 
 Array = NDArray[np.float32]
+LARGEST_BATCH = 16
+"""Faces that go through the network in one call at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,19 @@ class Recogniser:
         self._bundle = bundle
         self._crop = manifest.backbone.crop
         self._input = manifest.backbone.input
-        file = manifest.backbone.files.get("fp32") or next(iter(manifest.backbone.files.values()))
-        self._network = load_network(bundle.read(file), str(bundle.path / file.path), options)
+        files = manifest.backbone.files
+        if options.precision is not None and options.precision not in files:
+            raise MienError(
+                f"{bundle.path} has no backbone in {options.precision}, only in {', '.join(files)}",
+                f"Choose one of these, or export the bundle again with --precision {options.precision}",
+            )
+        model = Model(
+            name="backbone",
+            path=str(bundle.path / next(iter(files.values())).path),
+            files={precision: partial(bundle.read, file) for precision, file in files.items()},
+            largest_batch=LARGEST_BATCH,
+        )
+        self._network = load_network(model, options)
         self._batch = np.empty((0, self._input.depth, self._input.height, self._input.width), np.float32)
         self.head = bundle.load_head()
         self._check_outputs()
@@ -72,6 +86,11 @@ class Recogniser:
     def runtime(self) -> str:
         """What runs the backbone, for people."""
         return self._network.runtime
+
+    @property
+    def problem(self) -> str | None:
+        """Why the backbone does not run where it should; None when all is well."""
+        return self._network.problem
 
     def prepare(self, faces: Sequence[FaceInImage]) -> Array:
         """Cut the faces out into one float32 batch (N, C, H, W); the next call reuses its memory."""

@@ -11,7 +11,7 @@ from mien.bundle import LandmarksSpec
 from mien.errors import MienError
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box, Image
-from mien.runtime.backend import Array, BackendOptions, load_network
+from mien.runtime.backend import Array, BackendOptions, Model, load_network
 
 POINTS = 68
 
@@ -30,7 +30,8 @@ class LandmarkLocator:
 
     def __init__(self, model: bytes, spec: LandmarksSpec, options: BackendOptions) -> None:
         self._spec = spec
-        self._network = load_network(model, f"the landmarks model {spec.file.path}", options)
+        path = f"the landmarks model {spec.file.path}"
+        self._network = load_network(Model.of("landmarks", path, model), options)
         shape = (spec.input.depth, spec.input.height, spec.input.width)
         self._batch = np.empty((0, *shape), np.float32)
         self._check(shape)

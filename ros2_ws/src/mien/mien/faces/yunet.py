@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.faces.detector import Box, Detection, Image, search_size
-from mien.runtime.backend import Array, BackendOptions, Network, load_network
+from mien.runtime.backend import Array, BackendOptions, Model, Network, load_network
 
 _STRIDES = (8, 16, 32)
 _OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES)
@@ -82,7 +82,8 @@ class YuNetDetector:
             self._fitted.move_to_end(size)
             return self._fitted[size]
         padded_width, padded_height = (math.ceil(side / 32) * 32 for side in (width, height))
-        network = load_network(self._model, "the YuNet face detector", self._options, (padded_height, padded_width))
+        model = Model.of("detector", "the YuNet face detector", self._model, (padded_height, padded_width))
+        network = load_network(model, self._options)
         batch = np.zeros((1, 3, padded_height, padded_width), np.float32)
         _check(network, batch.shape)
         if len(self._fitted) == _SIZES_KEPT:
