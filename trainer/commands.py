@@ -145,13 +145,12 @@ def bench(*, as_json: Json = False) -> None:
 
     speed = measure_speed()
     measured = {**machine_facts(), "torch": version("torch"), **msgspec.structs.asdict(speed)}
-    measured["share of the bare loop"] = round(speed.share_of_bare, 3)
     if as_json:
         print_json(measured)
         return
     for name, value in measured.items():
-        unit = " pictures/s" if isinstance(value, float) and value > 2 else ""
-        print(f"{name}: {value:.0f}{unit}" if unit else f"{name}: {value}")
+        speeds = f"{value:.0f} pictures/s" if isinstance(value, float) else value
+        print(f"{name}: {value:.3f}" if name == "share_of_bare" else f"{name}: {speeds}")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ _STAGE = Stage(data="noise", epochs=1, optimiser=Optimiser(learning_rate=0.01, n
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """Speed of training, all of it in pictures per second, medians over the rounds.
+    """Speed of training, all of it in pictures per second: medians over the rounds.
 
     Attributes:
         architecture: of the network.
@@ -45,6 +45,8 @@ class Speed(msgspec.Struct, frozen=True):
         bare: a bare loop - forward, loss, backward, update - over batches that are in memory.
         loading: `Batches` alone, without augmentation and without a network.
         loading_augmented: the same with augmentation.
+        share_of_bare: speed of `fit` divided by that of the bare loop beside it; median of the rounds' own shares, so
+            that what slows a whole round does not count.
     """
 
     architecture: str
@@ -57,14 +59,10 @@ class Speed(msgspec.Struct, frozen=True):
     bare: float
     loading: float
     loading_augmented: float
-
-    @property
-    def share_of_bare(self) -> float:
-        """Speed of `fit` divided by that of the bare loop."""
-        return self.fit / self.bare
+    share_of_bare: float
 
 
-def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batches: int = 12) -> Speed:
+def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 9, batches: int = 12) -> Speed:
     """Train on noise, in turns with a bare loop, so that what else the machine does slows both.
 
     Args:
@@ -77,8 +75,8 @@ def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batche
     plain, augmented = (Batches(pictures, _STAGE.batch_size, preset) for preset in ("none", _AUGMENTATION))
     turns: dict[str, Callable[[], float]] = {
         "fit": lambda: _seconds_of_fit(network, plain, fabric),
-        "fit_augmented": lambda: _seconds_of_fit(network, augmented, fabric),
         "bare": lambda: _seconds_of_bare_loop(network, plain, fabric),
+        "fit_augmented": lambda: _seconds_of_fit(network, augmented, fabric),
         "loading": lambda: _seconds_of_loading(plain),
         "loading_augmented": lambda: _seconds_of_loading(augmented),
     }
@@ -89,7 +87,16 @@ def measure_speed(architecture: str = "mobilenet_v1_48", rounds: int = 5, batche
         for name, turn in turns.items():
             seconds[name].append(turn())
     speeds = {name: plain.pictures / statistics.median(values) for name, values in seconds.items()}
-    return Speed(architecture, _STAGE.batch_size, torch.get_num_threads(), rounds, _AUGMENTATION, **speeds)
+    shares = (bare / fit for fit, bare in zip(seconds["fit"], seconds["bare"], strict=True))
+    return Speed(
+        architecture,
+        _STAGE.batch_size,
+        torch.get_num_threads(),
+        rounds,
+        _AUGMENTATION,
+        **speeds,
+        share_of_bare=statistics.median(shares),
+    )
 
 
 class _Noise(Dataset):
