@@ -144,7 +144,7 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`manifest.json`."""
+    """`manifest.json`. `labels` is empty where the head gives valence and arousal only."""
 
     format: Literal["mien-bundle"]
     version: int
@@ -192,26 +192,30 @@ class Bundle:
             )
         return data
 
-    def load_head(self) -> Head:
-        """The bundle's own (base) head.
+    def load_head(self, other: Path | None = None) -> Head:
+        """The bundle's own (base) head, or one that was learned on its backbone later.
+
+        Args:
+            other: safetensors file of a head with the tensors that the manifest names; None: the bundle's own.
 
         Raises:
-            MienError: its file is damaged or does not fit labels and embedding.
+            MienError: the file is missing, damaged, or does not fit labels and embedding.
         """
         file = self.manifest.head.file
+        path = other or self.path / file.path
         try:
-            tensors: dict[str, NDArray[np.floating]] = safetensors.numpy.load(self.read(file))
+            data = self.read(file) if other is None else _read_file(other)
+            tensors: dict[str, NDArray[np.floating]] = safetensors.numpy.load(data)
         except (safetensors.SafetensorError, KeyError) as error:  # KeyError: a number type that numpy lacks
             raise MienError(
-                f"{self.path / file.path} is not a safetensors file of numbers ({error})",
-                "Export the bundle again with float32 or float16 heads",
+                f"{path} is not a safetensors file of numbers ({error})", "Export it again as float32 or float16"
             ) from error
         try:
             return Head(
                 self.manifest.head.spec, tensors, len(self.manifest.labels), self.manifest.backbone.embedding_size
             )
         except MienError as error:
-            raise MienError(f"{self.path / file.path}: {error.problem}", error.remedy) from error
+            raise MienError(f"{path}: {error.problem}", error.remedy) from error
 
     def verify(self) -> None:
         """Check every file and the head; raises MienError on the first that is wrong."""
@@ -272,8 +276,10 @@ def _check(manifest: Manifest, where: Path) -> None:
     def fail(problem: str) -> MienError:
         return MienError(f"{where}: {problem}", "Mend the manifest or export the bundle again")
 
-    labels = manifest.labels
-    if len(labels) < 2 or len(set(labels)) != len(labels):
+    labels, classes = manifest.labels, manifest.head.spec.classes
+    if classes is None and labels:
+        raise fail("labels are named, but the head has no output for classes")
+    if classes is not None and (len(labels) < 2 or len(set(labels)) != len(labels)):
         raise fail("labels must be two or more different names")
     unknown = sorted(set(labels) - set(CANONICAL_LABELS))
     if unknown:
@@ -296,6 +302,8 @@ def _check(manifest: Manifest, where: Path) -> None:
 
 def _affect_problem(manifest: Manifest) -> str | None:
     affect, outputs = manifest.valence_arousal, manifest.head.spec
+    if outputs.classes is None and (affect is None or affect.source != "head"):
+        return "a head without classes must give valence and arousal: valence_arousal.source must be head"
     if affect is None:
         return None
     if not affect.low < affect.high:
@@ -322,6 +330,18 @@ def _read(bundle: Path, name: str) -> bytes:
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         reason = error.strerror if isinstance(error, OSError) else error
         raise MienError(f"{bundle / name} cannot be read ({reason})", "Give this user the right to read it") from error
+
+
+def _read_file(path: Path) -> bytes:
+    """Read a file that a user names, outside the bundle."""
+    try:
+        if not path.is_file():
+            raise MienError(f"{path}: no such file", "Give the path of a head.safetensors")
+        if path.stat().st_size > _MAXIMUM_FILE_BYTES:
+            raise MienError(f"{path} is larger than {_MAXIMUM_FILE_BYTES} bytes", "Give the path of a head.safetensors")
+        return path.read_bytes()
+    except OSError as error:
+        raise MienError(f"{path} cannot be read ({error.strerror})", "Give this user the right to read it") from error
 
 
 def _read_from_folder(bundle: Path, parts: tuple[str, ...]) -> bytes:

@@ -2,8 +2,9 @@
 
 A network is split before its dense layers (paper 002): the backbone stays frozen and may be a TensorRT engine, the
 head is small, lives in `head.safetensors` and can be exchanged at any time. One head file holds an output for the
-classes and optionally one for valence and one for arousal; each output has one part, or several whose probabilities
-are averaged (the five face parts of paper 004, eq. 4).
+classes, one for valence and one for arousal, or some of these; each output has one part, or several whose
+probabilities are averaged (the five face parts of paper 004, eq. 4). Paper 002's twins are a head without classes,
+whose valence and arousal stand on a slice of the embedding each.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class HeadOutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The outputs of a head; valence and arousal may be absent."""
+    """The outputs of a head; those that it has not are None, but it has at least one."""
 
-    classes: HeadOutputSpec
+    classes: HeadOutputSpec | None = None
     valence: HeadOutputSpec | None = None
     arousal: HeadOutputSpec | None = None
 
@@ -64,10 +65,10 @@ class Prediction:
     """What a head says about N faces.
 
     Attributes:
-        probabilities: float32 (N, classes), rows sum to 1, in the order of the bundle's labels.
+        probabilities: float32 (N, classes), rows sum to 1, in the order of the bundle's labels; (N, 0) without classes.
         valence: float32 (N,) in the head's own range, or None.
         arousal: float32 (N,), or None.
-        part_confidences: float32 (N, parts): each part's own highest probability; empty (N, 0) for one part.
+        part_confidences: float32 (N, parts): each part's own highest probability; (N, 0) without several parts.
     """
 
     probabilities: Array
@@ -78,9 +79,18 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    weight: Array  # (inputs, outputs), ready for embeddings @ weight
+    source: slice | int  # of the embedding, or the number of the layer whose values come in
+    weight: Array  # (inputs, outputs), ready for values @ weight
     bias: Array
     activation: Activation
+
+    def forward(self, values: Array) -> Array:
+        result: Array = values @ self.weight + self.bias
+        if self.activation == "relu":
+            np.maximum(result, 0, out=result)
+        elif self.activation == "tanh":
+            np.tanh(result, out=result)
+        return result
 
 
 def softmax(logits: Array) -> Array:
@@ -91,12 +101,12 @@ def softmax(logits: Array) -> Array:
 
 
 class Head:
-    """A head ready to predict.
+    """A head ready to predict. Hidden layers that several outputs share are held and computed once.
 
     Args:
         spec: its outputs, from the manifest.
         tensors: the head file's float tensors by name.
-        classes: number of class labels.
+        classes: number of class labels; 0 for a head without classes.
         embedding_size: length of the backbone's embedding.
 
     Raises:
@@ -106,85 +116,102 @@ class Head:
     def __init__(
         self, spec: HeadSpec, tensors: Mapping[str, NDArray[np.floating]], classes: int, embedding_size: int
     ) -> None:
+        _check_outputs(spec, classes)
+        plan = _Plan(tensors, embedding_size)
         self.spec = spec
-        self._outputs: dict[str, tuple[Combine, list[tuple[slice, list[_Layer]]]]] = {}
-        for name, output, size in (
-            ("classes", spec.classes, classes),
-            ("valence", spec.valence, 1),
-            ("arousal", spec.arousal, 1),
-        ):
-            if output is not None:
-                self._outputs[name] = (output.combine, _parts(name, output, tensors, size, embedding_size))
-        if spec.classes.combine == "linear":
-            raise _head_error("output classes: combine rule linear gives no probabilities")
-        for name in ("valence", "arousal"):
-            if name in self._outputs and self._outputs[name][0] != "linear":
-                raise _head_error(f"output {name}: combine rule must be linear")
+        self._classes = [] if spec.classes is None else plan.add("classes", spec.classes, classes)
+        self._valence = None if spec.valence is None else plan.add("valence", spec.valence, 1)[0]
+        self._arousal = None if spec.arousal is None else plan.add("arousal", spec.arousal, 1)[0]
+        self._layers = plan.layers
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """Names of the parts behind the classes; empty when there is only one."""
-        parts = self.spec.classes.parts
+        """Names of the parts behind the classes; empty when there are not several."""
+        parts = () if self.spec.classes is None else self.spec.classes.parts
         return tuple(part.name for part in parts) if len(parts) > 1 else ()
 
     def predict(self, embeddings: Array) -> Prediction:
         """Predict from float32 embeddings (N, embedding_size)."""
-        per_part = [softmax(_forward(embeddings[:, cut], layers)) for cut, layers in self._outputs["classes"][1]]
-        probabilities = np.asarray(np.mean(per_part, axis=0), np.float32)
-        parts = len(per_part) if len(per_part) > 1 else 0
-        confidences = np.empty((len(embeddings), parts), np.float32)
-        for i in range(parts):
-            confidences[:, i] = per_part[i].max(axis=1)
+        values: list[Array] = []
+        for layer in self._layers:
+            inputs = values[layer.source] if isinstance(layer.source, int) else embeddings[:, layer.source]
+            values.append(layer.forward(inputs))
+        per_part = [softmax(values[last]) for last in self._classes]
+        several = per_part if len(per_part) > 1 else []
+        nothing = np.empty((len(embeddings), 0), np.float32)
         return Prediction(
-            probabilities, self._scalar("valence", embeddings), self._scalar("arousal", embeddings), confidences
+            probabilities=np.asarray(np.mean(per_part, axis=0), np.float32) if per_part else nothing,
+            valence=None if self._valence is None else values[self._valence][:, 0],
+            arousal=None if self._arousal is None else values[self._arousal][:, 0],
+            part_confidences=np.stack([one.max(axis=1) for one in several], axis=1) if several else nothing,
         )
 
-    def _scalar(self, name: str, embeddings: Array) -> Array | None:
-        if name not in self._outputs:
-            return None
-        cut, layers = self._outputs[name][1][0]
-        return _forward(embeddings[:, cut], layers)[:, 0]
 
+class _Plan:
+    """The layers of all outputs in the order of computing; what several outputs share stands there once."""
 
-def _forward(values: Array, layers: list[_Layer]) -> Array:
-    for layer in layers:
-        values = values @ layer.weight + layer.bias
-        if layer.activation == "relu":
-            np.maximum(values, 0, out=values)
-        elif layer.activation == "tanh":
-            np.tanh(values, out=values)
-    return values
+    def __init__(self, tensors: Mapping[str, NDArray[np.floating]], embedding_size: int) -> None:
+        self.layers: list[_Layer] = []
+        self._tensors, self._embedding_size = tensors, embedding_size
+        # Number of a layer by the slice it stands on and all layers up to it.
+        self._numbers: dict[tuple[int, int, tuple[DenseLayerSpec, ...]], int] = {}
 
-
-def _parts(
-    name: str, output: HeadOutputSpec, tensors: Mapping[str, NDArray[np.floating]], size: int, embedding_size: int
-) -> list[tuple[slice, list[_Layer]]]:
-    if not output.parts or (output.combine != "mean_of_softmax" and len(output.parts) != 1):
-        raise _head_error(f"output {name}: combine rule {output.combine} cannot take {len(output.parts)} parts")
-    result = []
-    for part in output.parts:
-        where = f"output {name}, part {part.name}"
-        if not 0 <= part.start < part.stop <= embedding_size:
-            raise _head_error(f"{where}: slice {part.start}:{part.stop} does not fit an embedding of {embedding_size}")
-        if not part.layers:
-            raise _head_error(f"{where}: has no layers")
-        width = part.stop - part.start
-        layers = []
-        for layer in part.layers:
-            weight, bias = _tensor(where, layer.weight, tensors), _tensor(where, layer.bias, tensors)
-            if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+    def add(self, name: str, output: HeadOutputSpec, size: int) -> list[int]:
+        """Add an output of that many units; returns the number of each part's last layer."""
+        numbers = []
+        for part in output.parts:
+            where = f"output {name}, part {part.name}"
+            if not 0 <= part.start < part.stop <= self._embedding_size:
                 raise _head_error(
-                    f"{where}: {layer.weight} {weight.shape} and {layer.bias} {bias.shape} do not take {width} inputs"
+                    f"{where}: slice {part.start}:{part.stop} does not fit an embedding of {self._embedding_size}"
                 )
-            layers.append(_Layer(np.ascontiguousarray(weight.T), bias, layer.activation))
-            width = weight.shape[0]
-        if width != size:
-            raise _head_error(
-                f"{where}: has {width} outputs, but {size} are needed"
-                + (" (one per label)" if name == "classes" else "")
-            )
-        result.append((slice(part.start, part.stop), layers))
-    return result
+            if not part.layers:
+                raise _head_error(f"{where}: has no layers")
+            number = self._add_part(where, part)
+            width = len(self.layers[number].bias)
+            if width != size:
+                raise _head_error(
+                    f"{where}: has {width} outputs, but {size} are needed"
+                    + (" (one per label)" if name == "classes" else "")
+                )
+            numbers.append(number)
+        return numbers
+
+    def _add_part(self, where: str, part: HeadPartSpec) -> int:
+        source: slice | int = slice(part.start, part.stop)
+        width = part.stop - part.start
+        for depth, layer in enumerate(part.layers, 1):
+            key = (part.start, part.stop, part.layers[:depth])
+            if key not in self._numbers:
+                weight, bias = (_tensor(where, one, self._tensors) for one in (layer.weight, layer.bias))
+                if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+                    raise _head_error(
+                        f"{where}: {layer.weight} {weight.shape} and {layer.bias} {bias.shape} do not take {width} "
+                        "inputs"
+                    )
+                self._numbers[key] = len(self.layers)
+                self.layers.append(_Layer(source, np.ascontiguousarray(weight.T), bias, layer.activation))
+            source = number = self._numbers[key]
+            width = len(self.layers[number].bias)
+        return number
+
+
+def _check_outputs(spec: HeadSpec, classes: int) -> None:
+    """What can be said of the outputs without their tensors."""
+    if (spec.classes is None) != (classes == 0):
+        outputs = "an output for classes" if spec.classes is not None else "no output for classes"
+        raise _head_error(f"it has {outputs}, the bundle has {classes} labels")
+    if spec.classes is None and spec.valence is None and spec.arousal is None:
+        raise _head_error("it has no outputs")
+    for name, output in (("classes", spec.classes), ("valence", spec.valence), ("arousal", spec.arousal)):
+        if output is None:
+            continue
+        if not output.parts or (output.combine != "mean_of_softmax" and len(output.parts) != 1):
+            raise _head_error(f"output {name}: combine rule {output.combine} cannot take {len(output.parts)} parts")
+        if name == "classes" and output.combine == "linear":
+            raise _head_error("output classes: combine rule linear gives no probabilities")
+        if name != "classes" and output.combine != "linear":
+            raise _head_error(f"output {name}: combine rule must be linear")
 
 
 def _tensor(where: str, name: str, tensors: Mapping[str, NDArray[np.floating]]) -> Array:
@@ -199,4 +226,4 @@ def _tensor(where: str, name: str, tensors: Mapping[str, NDArray[np.floating]]) 
 
 
 def _head_error(problem: str) -> MienError:
-    return MienError(f"The head cannot be used: {problem}", "Export the bundle again, or take another one")
+    return MienError(f"The head cannot be used: {problem}", "Export it again, or take another one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mien.bundle import Bundle
 from mien.errors import MienError
 from mien.expression.circumplex import circumplex
+from mien.expression.head import Head
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box, Image
 from mien.runtime.backend import BackendOptions, Model, load_network
@@ -35,11 +37,12 @@ class Recognition:
     """What N faces express.
 
     Attributes:
-        probabilities: float32 (N, labels), rows sum to 1.
+        probabilities: float32 (N, labels), rows sum to 1; (N, 0) where the bundle has no classes.
         valence: float32 (N,), -1 to 1; NaN where the bundle gives none.
         arousal: float32 (N,), -1 to 1; NaN where the bundle gives none.
         part_confidences: float32 (N, parts), 0 to 1; (N, 0) for heads of one part.
         embeddings: float32 (N, embedding size): what a personal head learns from.
+        head_version: which head answered: 0 is the bundle's own, others are counted as they were given.
     """
 
     probabilities: Array
@@ -47,6 +50,7 @@ class Recognition:
     arousal: Array
     part_confidences: Array
     embeddings: Array
+    head_version: int
 
 
 class Recogniser:
@@ -79,13 +83,31 @@ class Recogniser:
         )
         self._network = load_network(model, options)
         self._batch = np.empty((0, self._input.depth, self._input.height, self._input.width), np.float32)
-        self.head = bundle.load_head()
+        self._head, self._heads_given = (bundle.load_head(), 0), 0
         self._check_outputs()
 
     @property
     def runtime(self) -> str:
         """What runs the backbone, for people."""
         return self._network.runtime
+
+    @property
+    def head(self) -> Head:
+        """The head that answers."""
+        return self._head[0]
+
+    def exchange_head(self, path: Path | None) -> None:
+        """Let another head answer from the next batch on; the backbone is not touched. For any thread.
+
+        Args:
+            path: as in `Bundle.load_head`.
+
+        Raises:
+            MienError: the new head cannot be used; the present one goes on.
+        """
+        head = self._bundle.load_head(path)
+        self._heads_given += 1
+        self._head = head, self._heads_given if path is not None else 0  # at once: a batch has one head
 
     @property
     def problem(self) -> str | None:
@@ -106,7 +128,7 @@ class Recogniser:
         """Run backbone and head on a batch from `prepare`.
 
         Raises:
-            MienError: the network gives numbers that are not finite.
+            MienError: backbone or head gives numbers that are not finite.
         """
         embeddings = self._network.run(batch)[self._bundle.manifest.backbone.embedding_output]
         if not np.isfinite(embeddings).all():
@@ -114,9 +136,15 @@ class Recogniser:
                 f"{self._bundle.path}: the backbone gives embeddings that are not finite",
                 "Export the bundle again, or choose another precision",
             )
-        prediction = self.head.predict(embeddings)
-        valence, arousal = self._affect(prediction.probabilities, prediction.valence, prediction.arousal)
-        return Recognition(prediction.probabilities, valence, arousal, prediction.part_confidences, embeddings)
+        head, version = self._head
+        prediction = head.predict(embeddings)
+        told = (prediction.probabilities, prediction.valence, prediction.arousal)
+        if not all(np.isfinite(values).all() for values in told if values is not None):
+            raise MienError(
+                f"{self._bundle.path}: the head gives numbers that are not finite", "Export it again, or take another"
+            )
+        valence, arousal = self._affect(*told)
+        return Recognition(prediction.probabilities, valence, arousal, prediction.part_confidences, embeddings, version)
 
     def close(self) -> None:
         """Free the network."""
