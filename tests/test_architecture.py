@@ -33,7 +33,7 @@ MODULE_OF_EXTRA = {
     "data": "webdataset",
     "render": "moderngl",
     "trainer": "torch",
-    "export": "onnx",
+    "export": "onnxscript",
     "tensorrt": "tensorrt",
     "pycuda": "pycuda",
 }
