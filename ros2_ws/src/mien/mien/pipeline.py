@@ -89,13 +89,14 @@ class FaceAffect:
         detection_confidence: 0 to 1.
         box_is_predicted: the box follows the track; the detector did not run on this image.
         landmarks: None, or float32 (5, 2) or (68, 2), pixels.
-        probabilities: float32 (labels,), smoothed over time.
+        probabilities: float32 (labels,), smoothed over time; empty where the bundle has no classes.
         probabilities_raw: float32 (labels,), of this image alone.
-        expression: the label with the highest smoothed probability.
-        confidence: that probability, 0 to 1.
+        expression: the label with the highest smoothed probability; empty without classes.
+        confidence: that probability, 0 to 1; NaN without classes.
         valence: -1 to 1, smoothed, or NaN.
         arousal: -1 to 1, smoothed, or NaN.
         part_confidences: float32 (parts,), or empty.
+        head_version: which head answered: 0 is the bundle's own, others are counted as they were given.
     """
 
     face_id: str
@@ -111,6 +112,7 @@ class FaceAffect:
     valence: float
     arousal: float
     part_confidences: NDArray[np.float32]
+    head_version: int = 0
 
 
 @dataclass(slots=True)
@@ -263,7 +265,7 @@ class Pipeline:
         probabilities, valence, arousal = self._smoother.update(
             track.id, frame.stamp_s, raw, float(recognition.valence[row]), float(recognition.arousal[row])
         )
-        best = int(probabilities.argmax())
+        best = int(probabilities.argmax()) if self.labels else None
         height, width = frame.image.shape[:2]
         return FaceAffect(
             face_id=track.id,
@@ -274,9 +276,10 @@ class Pipeline:
             landmarks=landmarks if landmarks is not None else track.landmarks,
             probabilities=probabilities,
             probabilities_raw=raw,
-            expression=self.labels[best],
-            confidence=float(probabilities[best]),
+            expression="" if best is None else self.labels[best],
+            confidence=np.nan if best is None else float(probabilities[best]),
             valence=valence,
             arousal=arousal,
             part_confidences=recognition.part_confidences[row],
+            head_version=recognition.head_version,
         )

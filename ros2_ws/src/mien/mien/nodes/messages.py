@@ -55,6 +55,7 @@ def _face_affect(face: FaceAffect, part_names: Sequence[str]) -> FaceAffectMessa
     message.arousal = face.arousal
     message.part_names = list(part_names)
     message.part_confidences = face.part_confidences.tolist()
+    message.head_version = face.head_version
     return message
 
 

@@ -37,61 +37,13 @@ from mien.nodes.images import ImageError, decode_compressed, decode_image
 from mien.nodes.inbox import Arrival, Inbox
 from mien.nodes.interaction_services import InteractionServices
 from mien.nodes.messages import face_affect_array
-from mien.nodes.parameters import Parameter, accept, declare
+from mien.nodes.parameters import accept, declare
+from mien.nodes.perception_parameters import PARAMETERS, pipeline_settings
 from mien.nodes.qos import choose_image_qos
 from mien.nodes.rep155 import HumansPublisher
 from mien.nodes.running import run
 from mien.nodes.statistics import Statistics
-from mien.pipeline import FaceAffect, Frame, Pipeline, PipelineSettings
-from mien.runtime.backend import BackendOptions
-
-PARAMETERS = (
-    Parameter(
-        "image_topics",
-        ("image_raw",),
-        "Camera topics; those that end in /compressed are CompressedImage. All faces of all cameras share one batch.",
-    ),
-    Parameter(
-        "image_qos",
-        "auto",
-        "Reliability of the image subscriptions; auto follows the publisher.",
-        choices=("auto", "reliable", "best_effort"),
-    ),
-    Parameter("bundle", "", "Folder or .zip with the models; empty: the default bundle."),
-    Parameter("backend", "onnxruntime", "What runs the networks.", choices=("onnxruntime",)),
-    Parameter("threads", 1, "CPU threads of one network.", 1, 64),
-    Parameter("detector", "yunet", "Face detector.", choices=("yunet", "haar", "ssd")),
-    Parameter(
-        "detector_width",
-        0,
-        "Width in pixels that images are shrunk to for the detector; wider finds smaller faces; 0: the bundle's.",
-        0,
-        4096,
-    ),
-    Parameter("detection_threshold", 0.0, "Lowest detector score, 0 to 1; 0: the bundle's.", 0.0, 0.99),
-    Parameter(
-        "detection_interval_frames",
-        3,
-        "Search for faces in every n-th frame (more often on slow cameras); between, boxes follow their faces.",
-        1,
-        30,
-        live=True,
-    ),
-    Parameter("maximum_faces", 16, "Faces read per image; the best are kept.", 1, 64, live=True),
-    Parameter("track_timeout_s", 1.5, "How long a face out of sight keeps its id, seconds.", 0.0, 60.0, live=True),
-    Parameter(
-        "smoothing_time_constant_s",
-        0.3,
-        "Smoothing of expression, valence and arousal, seconds; 0: off.",
-        0.0,
-        10.0,
-        live=True,
-    ),
-    Parameter("satisfaction_rate_hz", 5.0, "How often satisfaction is published, Hz.", 0.1, 60.0, live=True),
-    Parameter("rep155", True, "Publish REP-155 topics under /humans when hri_msgs is installed."),
-    Parameter("camera_timeout_s", 2.0, "A camera silent for longer is reported, seconds.", 0.1, 600.0, live=True),
-    Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
-)
+from mien.pipeline import FaceAffect, Frame, Pipeline
 
 
 class Perception(LifecycleNode):
@@ -176,7 +128,8 @@ class Perception(LifecycleNode):
         self._image_clock = ImageClock()
         self._bundle = open_bundle(Path(self._values["bundle"] or default_bundle()))
         self._bundle.verify()
-        self._pipeline = Pipeline(self._bundle, self._settings(), self._new_id)
+        self._pipeline = Pipeline(self._bundle, pipeline_settings(self._values), self._new_id)
+        self._exchange_head(self._values["head"])
         self._pipeline.warm_up()
         manifest = self._bundle.manifest
         self._emotions = self.create_lifecycle_publisher(FaceAffectArray, "emotions", 10)
@@ -222,25 +175,25 @@ class Perception(LifecycleNode):
         self._publish_diagnostics()
         return TransitionCallbackReturn.FAILURE
 
-    def _settings(self) -> PipelineSettings:
-        values = self._values
-        return PipelineSettings(
-            detector=values["detector"],
-            detector_width=values["detector_width"],
-            detection_threshold=values["detection_threshold"],
-            detection_interval_frames=values["detection_interval_frames"],
-            maximum_faces=values["maximum_faces"],
-            track_timeout_s=values["track_timeout_s"],
-            smoothing_time_constant_s=values["smoothing_time_constant_s"],
-            backend=BackendOptions(values["backend"], values["threads"]),
-        )
-
     def _set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
-        result = accept(PARAMETERS, changes, self._values, running=self._configured)
-        if result.successful and self._pipeline is not None and self._configured:
-            self._pipeline.apply(self._settings())
+        values = dict(self._values)
+        result = accept(PARAMETERS, changes, values, running=self._configured)
+        if not result.successful:
+            return result
+        if self._configured and any(change.name == "head" for change in changes):
+            try:
+                self._exchange_head(values["head"])
+            except MienError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+        self._values.update(values)
+        if self._pipeline is not None and self._configured:
+            self._pipeline.apply(pipeline_settings(self._values))
             self._interactions.set_rate(self._values["satisfaction_rate_hz"])
         return result
+
+    def _exchange_head(self, path: str) -> None:
+        assert self._pipeline is not None  # noqa: S101
+        self._pipeline.recogniser.exchange_head(Path(path) if path else None)
 
     def _subscribe(self, camera: str, qos: QoSProfile) -> None:
         kind = CompressedImage if camera.endswith("/compressed") else ImageMessage
@@ -333,6 +286,7 @@ class Perception(LifecycleNode):
                 "runtime": self._pipeline.recogniser.runtime,
                 "detector": self._values["detector"],
                 "labels": ", ".join(manifest.labels),
+                "head": self._values["head"] or "the bundle's own",
             }
         self._diagnostics.publish(
             diagnostics(
