@@ -13,7 +13,7 @@ from mien.bundle import Precision
 from mien.errors import MienError
 
 Array = NDArray[np.float32]
-BACKENDS = ("onnxruntime",)
+BACKENDS = ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "onnxruntime-openvino")
 """What can run networks."""
 
 
@@ -99,9 +99,12 @@ def load_network(model: Model, options: BackendOptions) -> Network:
     Raises:
         MienError: the backend is unknown or cannot load the file.
     """
-    if options.name == "onnxruntime":
+    if options.name in BACKENDS:
         from mien.runtime.onnxruntime import OnnxRuntimeNetwork
 
         precision = model.choose(*([options.precision] if options.precision else []), "fp32")
-        return OnnxRuntimeNetwork(model.files[precision](), model.path, options.threads, model.input_size)
+        onnx = model.files[precision]()
+        return OnnxRuntimeNetwork(
+            onnx, model.path, options.threads, model.input_size, options.name, model.largest_batch
+        )
     raise MienError(f"Unknown backend {options.name!r}", f"Choose one of: {', '.join(BACKENDS)}")

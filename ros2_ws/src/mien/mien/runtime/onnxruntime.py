@@ -1,16 +1,39 @@
-"""Networks on the CPU through ONNX Runtime: the default backend."""
+"""Networks through ONNX Runtime: on the CPU, the default backend, or on one of its other providers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnxruntime
 
 from mien.errors import MienError
 from mien.runtime.backend import Array
+from mien.runtime.providers import PROVIDERS, Provider, check_present, remedy, tensorrt_options
 
 _EXTERNAL_DATA = b"\n\x08location\x12"
 """How the key of a tensor's external file reads in an ONNX file (TensorProto.external_data)."""
+
+
+def session_options(threads: int, input_size: tuple[int, int] | None) -> onnxruntime.SessionOptions:
+    """ONNX Runtime's settings for all networks.
+
+    Args:
+        threads: CPU threads.
+        input_size: (height, width) to fix the input to, or None.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A robot's cores are shared: waiting threads sleep instead of spinning.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # CPUs without VNNI saturate in int8 products of signed values unless told to take the exact way.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    if input_size is not None:
+        options.add_free_dimension_override_by_name("height", input_size[0])
+        options.add_free_dimension_override_by_name("width", input_size[1])
+    return options
 
 
 class OnnxRuntimeNetwork:
@@ -21,26 +44,37 @@ class OnnxRuntimeNetwork:
         name: what to call it in errors.
         threads: CPU threads.
         input_size: (height, width) to fix the input to, or None.
+        backend: one of `PROVIDERS`.
+        largest_batch: the most pictures that TensorRT builds for; larger batches run in parts there.
+
+    Raises:
+        MienError: the file cannot be loaded, or the provider is not installed or does not start.
     """
 
-    def __init__(self, model: bytes, name: str, threads: int, input_size: tuple[int, int] | None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A robot's cores are shared: waiting threads sleep instead of spinning.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if input_size is not None:
-            options.add_free_dimension_override_by_name("height", input_size[0])
-            options.add_free_dimension_override_by_name("width", input_size[1])
+    def __init__(
+        self,
+        model: bytes,
+        name: str,
+        threads: int,
+        input_size: tuple[int, int] | None,
+        backend: str = "onnxruntime",
+        largest_batch: int = 1,
+    ) -> None:
         if _EXTERNAL_DATA in model:
             raise MienError(
                 f"{name} keeps weights in another file, which no checksum covers", "Export it with its weights inside"
             )
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a dozen unrelated types
-            raise MienError(f"ONNX Runtime cannot load {name} ({error})", "Fetch or export the bundle again") from error
+        provider = self._provider = PROVIDERS[backend]
+        check_present(provider)
+        options = session_options(threads, input_size)
+        settings = dict(provider.options)
+        if backend == "onnxruntime-openvino":
+            settings["num_of_threads"] = str(threads)
+        if backend == "onnxruntime-tensorrt":
+            source = _load(model, name, options, PROVIDERS["onnxruntime"], {}).get_inputs()[0]
+            settings = tensorrt_options(source.name, source.shape, largest_batch)
+        self._session = _load(model, name, options, provider, settings)
+        self._largest_batch = largest_batch if backend == "onnxruntime-tensorrt" else None
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)":
             found = ", ".join(f"{one.name} {one.type}" for one in inputs)
@@ -61,7 +95,7 @@ class OnnxRuntimeNetwork:
     @property
     def runtime(self) -> str:
         """Name, version and provider."""
-        return f"onnxruntime {onnxruntime.__version__} CPU"
+        return f"onnxruntime {onnxruntime.__version__} {self._provider.label}"
 
     @property
     def problem(self) -> str | None:
@@ -70,8 +104,33 @@ class OnnxRuntimeNetwork:
 
     def run(self, batch: Array) -> Mapping[str, Array]:
         """Run a batch and return each output by name."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, {self._input.name: batch}), strict=True))
+        largest = self._largest_batch
+        if largest is None or len(batch) <= largest:
+            return self._run(batch)
+        parts = [self._run(batch[start : start + largest]) for start in range(0, len(batch), largest)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
     def close(self) -> None:
         """Free the session."""
         del self._session
+
+    def _run(self, batch: Array) -> dict[str, Array]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, {self._input.name: batch}), strict=True))
+
+
+def _load(
+    model: bytes, name: str, options: onnxruntime.SessionOptions, provider: Provider, settings: dict[str, str]
+) -> onnxruntime.InferenceSession:
+    wanted, *others = provider.names
+    providers = [(wanted, settings), *((other, {}) for other in others)]
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+    except Exception as error:  # onnxruntime raises a dozen unrelated types
+        remedies = "Fetch or export the bundle again"
+        if provider.package:
+            remedies += f", if the backend onnxruntime cannot load it either. {remedy(provider)}"
+        raise MienError(f"ONNX Runtime cannot load {name} on {provider.label} ({error})", remedies) from error
+    # A provider whose libraries are missing is left out with a line in the log: the CPU would serve unnoticed.
+    if wanted not in session.get_providers():
+        raise MienError(f"ONNX Runtime cannot start {provider.label}; its own lines above say why", remedy(provider))
+    return session
