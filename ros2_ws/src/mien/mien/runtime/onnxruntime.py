@@ -9,7 +9,7 @@ import onnxruntime
 
 from mien.errors import MienError
 from mien.runtime.backend import Array
-from mien.runtime.providers import PROVIDERS, Provider, check_present, remedy, tensorrt_options
+from mien.runtime.providers import PROVIDERS, Provider, check_present, tensorrt_options
 
 _EXTERNAL_DATA = b"\n\x08location\x12"
 """How the key of a tensor's external file reads in an ONNX file (TensorProto.external_data)."""
@@ -126,11 +126,15 @@ def _load(
     try:
         session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a dozen unrelated types
-        remedies = "Fetch or export the bundle again"
-        if provider.package:
-            remedies += f", if the backend onnxruntime cannot load it either. {remedy(provider)}"
-        raise MienError(f"ONNX Runtime cannot load {name} on {provider.label} ({error})", remedies) from error
+        remedy = "Fetch or export the bundle again"
+        if provider.needs:
+            remedy += f". Where the backend onnxruntime loads it, mend what {provider.label} needs: {provider.needs}"
+        reason = " ".join(str(error).split())
+        raise MienError(f"ONNX Runtime cannot load {name} on {provider.label} ({reason})", remedy) from error
     # A provider whose libraries are missing is left out with a line in the log: the CPU would serve unnoticed.
     if wanted not in session.get_providers():
-        raise MienError(f"ONNX Runtime cannot start {provider.label}; its own lines above say why", remedy(provider))
+        raise MienError(
+            f"ONNX Runtime cannot start {provider.label}; its own lines above say why",
+            f"It needs {provider.needs}. Or choose the backend onnxruntime",
+        )
     return session

@@ -64,13 +64,11 @@ def check_present(provider: Provider) -> None:
         MienError: it has no such provider.
     """
     if provider.names[0] not in onnxruntime.get_available_providers():
-        raise MienError(f"ONNX Runtime {onnxruntime.__version__} here has no {provider.label}", remedy(provider))
-
-
-def remedy(provider: Provider) -> str:
-    """What to do where a provider cannot be used."""
-    install = f"Install {provider.package} in place of onnxruntime; it needs {provider.needs}"
-    return f"{install}. Or choose the backend onnxruntime"
+        raise MienError(
+            f"ONNX Runtime {onnxruntime.__version__} here has no {provider.label}",
+            f"Install {provider.package} in place of onnxruntime; it needs {provider.needs}. "
+            "Or choose the backend onnxruntime",
+        )
 
 
 def tensorrt_options(name: str, shape: list[int | str | None], largest_batch: int) -> dict[str, str]:
