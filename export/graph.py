@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mien.errors import MienError, require
+from mien.models.mini_xception import IR_VERSION, OPSET
+from mien.runtime.backend import BackendOptions, Model, load_network
 from trainer.models import Network
+from trainer.models.mini_xception import ShiftedMeans
+
+LARGEST_DIFFERENCE = 1e-4
+"""Between an embedding of the fp32 file and torch's, where the embedding is no larger than 1; else in proportion."""
+
+_POOLING = (nn.AdaptiveAvgPool2d, ShiftedMeans)
 
 
 def export_graph(networks: Sequence[Network], has_feature_map: bool = False) -> bytes:
     """Write the layers up to the embedding as ONNX; several networks side by side, which look at the same pictures.
 
     Args:
-        networks: trained, all with the same input; their embeddings are put together in this order.
+        networks: trained, all with the same input; their embeddings are put together in this order. Left in
+            evaluation mode.
         has_feature_map: also give the last map before it is pooled, the channels of all networks in the same order.
 
     Returns:
@@ -21,4 +40,109 @@ def export_graph(networks: Sequence[Network], has_feature_map: bool = False) -> 
     Raises:
         MienError: what the file gives differs from what torch gives by more than 1e-4, or maps differ in size.
     """
-    raise NotImplementedError
+    graph = _SideBySide(networks, has_feature_map).eval()
+    spec = networks[0].input
+    pictures = noise((3, spec.depth, spec.height, spec.width))
+    with torch.no_grad():
+        expected = [values.numpy() for values in graph(torch.from_numpy(pictures))]
+        data = _export(graph, torch.from_numpy(pictures))
+    _compare(run_graph(data, pictures), dict(zip(graph.names, expected, strict=True)))
+    return data
+
+
+def noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Pictures of noise, normalised, always the same ones; float32 of that shape."""
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def run_graph(data: bytes, pictures: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """What an ONNX file gives for pictures, each output by name."""
+    network = load_network(Model.of("backbone", "the exported graph", data), BackendOptions())
+    outputs = {name: np.array(values) for name, values in network.run(pictures).items()}
+    network.close()
+    return outputs
+
+
+class _Backbone(nn.Module):
+    """A network up to its embedding, cut where the last map is pooled."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        *groups, end = list(network.parts.values())[: network.architecture.groups]
+        last = cast(nn.Sequential, end)
+        first = next(i for i, layer in enumerate(last) if isinstance(layer, _POOLING))
+        self.maps = nn.Sequential(*groups, last[:first])
+        self.pooling = last[first:]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) → embedding (N, E) and the last map (N, K, h, w)."""
+        feature_map = self.maps(image)
+        return self.pooling(feature_map), feature_map
+
+
+class _SideBySide(nn.Module):
+    """Networks that look at the same pictures."""
+
+    def __init__(self, networks: Sequence[Network], has_feature_map: bool) -> None:
+        super().__init__()
+        self.backbones = nn.ModuleList(map(_Backbone, networks))
+        self.names = ["embedding", *(["feature_map"] if has_feature_map else [])]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, H, W) → what `names` says, each put together along its second axis."""
+        found = [backbone(image) for backbone in self.backbones]
+        sizes = {tuple(feature_map.shape[2:]) for _, feature_map in found}
+        if "feature_map" in self.names and len(sizes) > 1:
+            raise MienError(
+                f"The last maps of these networks differ in size ({', '.join(f'{h}x{w}' for h, w in sorted(sizes))})",
+                "Export them without the feature map",
+            )
+        together = [torch.cat(values, 1) if len(values) > 1 else values[0] for values in zip(*found, strict=True)]
+        return tuple(together[: len(self.names)])
+
+
+def _export(graph: _SideBySide, pictures: Tensor) -> bytes:
+    """Write a graph with torch's exporter, which folds the batch normalisation into the convolutions."""
+    require("onnxscript", "export")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            (pictures,),
+            dynamo=True,
+            input_names=["image"],
+            output_names=graph.names,
+            opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    if program is None:  # only where the older exporter writes a file
+        raise RuntimeError("torch gave no ONNX program")
+    return encode(program.model_proto)
+
+
+def encode(model: Any) -> bytes:
+    """Check an ONNX model and write it without what its tools noted down, such as paths of source files."""
+    onnx = require("onnx", "robot")
+    graph = model.graph
+    for one in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        one.ClearField("doc_string")
+        one.ClearField("metadata_props")
+    del graph.value_info[:]
+    model.ir_version, model.producer_name, model.producer_version = IR_VERSION, "mien", ""
+    graph.name = "backbone"
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _compare(found: Mapping[str, NDArray[np.float32]], expected: Mapping[str, NDArray[np.float32]]) -> None:
+    for name, values in expected.items():
+        difference = float(np.abs(found[name] - values).max()) / max(1.0, float(np.abs(values).max()))
+        if not difference <= LARGEST_DIFFERENCE:  # NaN is none
+            raise MienError(
+                f"The exported graph gives another {name} than torch: {difference:.2g} apart, at most "
+                f"{LARGEST_DIFFERENCE} are allowed",
+                "Train the last stage again if its loss was not finite; else use the versions of torch and onnxscript "
+                "that mien names",
+            )

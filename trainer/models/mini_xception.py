@@ -31,10 +31,11 @@ class _Block(nn.Module):
         return torch.add(self.layers(images), self.shortcut(images))
 
 
-class _ShiftedMeans(nn.Module):
-    """(N, C, H, W) → (N, 9 · C): each channel's mean as each of the nine taps of a 3×3 convolution sees it."""
+class ShiftedMeans(nn.Module):
+    """Each channel's mean as each of the nine taps of a 3×3 convolution sees it."""
 
     def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, 9 · C)."""
         height, width = images.shape[-2:]
         padded = functional.pad(images, (1, 1, 1, 1))
         shifted = [padded[:, :, y : y + height, x : x + width].mean((2, 3)) for y in range(3) for x in range(3)]
@@ -45,7 +46,7 @@ def mini_xception() -> list[nn.Module]:
     """Five groups from grey pictures (N, 1, H, W) to the shifted means (N, 1152)."""
     groups: list[nn.Module] = [nn.Sequential(*_plain(1, 8), *_plain(8, 8))]
     groups += [_Block(inputs, 2 * inputs) for inputs in (8, 16, 32, 64)]
-    groups[-1] = nn.Sequential(groups[-1], _ShiftedMeans())
+    groups[-1] = nn.Sequential(groups[-1], ShiftedMeans())
     for group in groups:
         start_from_gaussian(group)
     return groups
