@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from onnx import TensorProto, helper
+
+from mien.bundle import open_bundle
+from mien.models.default_bundle import default_bundle
 
 LABELS = ["anger", "happiness", "neutral"]
 SIZE_PX = 8
@@ -92,6 +96,38 @@ def write_bundle(folder: Path, change: dict[str, Any] | None = None) -> Path:
         place[last] = value
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+def write_affect_bundle(folder: Path) -> Path:
+    """Write the default bundle with a head of twins instead of classes (paper 002).
+
+    Valence stands on the first half of the embedding, arousal on the second; both are the tanh of one dense layer.
+    """
+    shutil.copytree(default_bundle(), folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    size = manifest["backbone"]["embedding_size"]
+    happiness = open_bundle(folder).manifest.labels.index("happiness")
+    weight = safetensors.numpy.load((folder / "head.safetensors").read_bytes())["classes.weight"][happiness]
+    tensors, spec = {}, {}
+    for name, start in (("valence", 0), ("arousal", size // 2)):
+        tensors |= {f"{name}.weight": weight[None, start : start + size // 2].copy(), f"{name}.bias": np.zeros(1, "f4")}
+        layer = {"weight": f"{name}.weight", "bias": f"{name}.bias", "activation": "tanh"}
+        part = {"name": name, "start": start, "stop": start + size // 2, "layers": [layer]}
+        spec[name] = {"combine": "linear", "parts": [part]}
+    head = safetensors.numpy.save(tensors)
+    (folder / "head.safetensors").write_bytes(head)
+    manifest["head"]["file"]["sha256"] = hashlib.sha256(head).hexdigest()
+    manifest["head"]["spec"] = spec
+    manifest["labels"] = []
+    manifest["valence_arousal"] = {"source": "head"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def affect_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tells valence and arousal of real faces, and no classes; not to be changed."""
+    return write_affect_bundle(tmp_path_factory.mktemp("affect") / "bundle")
 
 
 @pytest.fixture

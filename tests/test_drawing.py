@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,19 @@ def test_the_box_has_the_colour_of_its_expression_and_the_face_stays_visible(exp
     drawn = draw_all(grey(), [face(box, expression)])
     assert has_colour(drawn, expression)[100, 210:310].all()
     assert (drawn[110:240, 210:310] == 128).all()
+
+
+@pytest.mark.parametrize("side", [150, 30])
+def test_a_face_without_classes_shows_valence_and_arousal_as_numbers(side) -> None:
+    def drawn(valence: float):
+        one = face(Box(200, 100, side, side), "", math.nan, valence, -0.5)
+        return draw(grey(), [replace(one, probabilities=np.empty(0, np.float32))], ())
+
+    assert (drawn(0.5)[100, 200 : 200 + side] == 255).all(), "a white box"
+    outside = np.ones((360, 640), bool)
+    outside[90 : 110 + side, 190 : 210 + side] = False
+    assert (drawn(0.5) != grey()).any(axis=-1)[outside].any()
+    assert ((drawn(0.5) != drawn(-0.5)).any(axis=-1) & outside).any(), "numbers differ"
 
 
 def test_every_canonical_label_has_its_own_colour() -> None:

@@ -27,6 +27,11 @@ def test_numbers_are_rounded_and_unknown_affect_is_null() -> None:
     assert (record.valence, record.arousal, record.confidence) == (None, 0.1235, 0.75)
 
 
+def test_a_model_without_classes_has_neither_expression_nor_confidence() -> None:
+    record = face_record(**{**GOOD, "probabilities": {}, "expression": "", "valence": 0.5})
+    assert (record.expression, record.confidence, record.valence) == ("", None, 0.5)
+
+
 @pytest.mark.parametrize(
     "change",
     [

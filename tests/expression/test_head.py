@@ -96,6 +96,70 @@ def test_valence_and_arousal_are_outputs_of_their_own() -> None:
     np.testing.assert_allclose(valence, np.tanh([0.8]), rtol=1e-6)
 
 
+def one_layer(name: str, start: int, stop: int) -> dict[str, Any]:
+    layer = {"weight": f"{name}.weight", "bias": f"{name}.bias"}
+    return {"combine": "linear", "parts": [{"name": name, "start": start, "stop": stop, "layers": [layer]}]}
+
+
+def test_twins_without_classes_stand_on_their_slices() -> None:
+    twins = msgspec.convert({"valence": one_layer("v", 0, 3), "arousal": one_layer("a", 3, 5)}, HeadSpec)
+    tensors = {"v.weight": np.ones((1, 3)), "v.bias": np.ones(1), "a.weight": np.full((1, 2), 0.5), "a.bias": [-1.0]}
+    head = Head(twins, {name: np.asarray(value, np.float32) for name, value in tensors.items()}, 0, 5)
+    prediction = head.predict(np.arange(10, dtype=np.float32).reshape(2, 5))
+    assert prediction.probabilities.shape == prediction.part_confidences.shape == (2, 0)
+    assert prediction.valence is not None
+    assert prediction.arousal is not None
+    assert (prediction.valence.tolist(), prediction.arousal.tolist()) == ([4.0, 19.0], [2.5, 7.5])
+    assert head.part_names == ()
+
+
+def test_outputs_share_hidden_layers_and_differ_where_their_own_begin() -> None:
+    rng = np.random.default_rng(1)
+    sizes = {"h0": (8, 6), "h1": (5, 8), "classes": (3, 5), "valence": (1, 5), "arousal": (1, 8)}
+    tensors = {f"{name}.weight": rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
+    tensors |= {f"{name}.bias": rng.normal(size=size[0]).astype(np.float32) for name, size in sizes.items()}
+
+    def output(combine: str, *names: str) -> dict[str, Any]:
+        layers = [
+            {"weight": f"{name}.weight", "bias": f"{name}.bias", "activation": "relu" if name[0] == "h" else "linear"}
+            for name in names
+        ]
+        return {"combine": combine, "parts": [{"name": "face", "start": 0, "stop": 6, "layers": layers}]}
+
+    outputs = {
+        "classes": output("softmax", "h0", "h1", "classes"),
+        "valence": output("linear", "h0", "h1", "valence"),
+        "arousal": output("linear", "h0", "arousal"),
+    }
+    embeddings = rng.normal(size=(4, 6)).astype(np.float32)
+    prediction = Head(msgspec.convert(outputs, HeadSpec), tensors, 3, 6).predict(embeddings)
+
+    def dense(values: np.ndarray, name: str) -> np.ndarray:
+        return values @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
+
+    first = np.maximum(dense(embeddings, "h0"), 0)
+    second = np.maximum(dense(first, "h1"), 0)
+    np.testing.assert_allclose(prediction.probabilities, softmax(dense(second, "classes")), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(prediction.valence, dense(second, "valence")[:, 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(prediction.arousal, dense(first, "arousal")[:, 0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "classes", "word"),
+    [
+        ({}, 0, "no outputs"),
+        ({}, 3, "no output for classes, the bundle has 3 labels"),
+        ({"valence": one_layer("v", 0, 3)}, 2, "no output for classes, the bundle has 2 labels"),
+        ({"classes": one_layer("v", 0, 3) | {"combine": "softmax"}}, 0, "the bundle has 0 labels"),
+        ({"valence": one_layer("v", 0, 3) | {"combine": "softmax"}}, 0, "must be linear"),
+    ],
+)
+def test_a_head_whose_outputs_contradict_the_labels_is_refused(outputs: Any, classes: int, word: str) -> None:
+    tensors = {"v.weight": np.ones((1, 3), np.float32), "v.bias": np.ones(1, np.float32)}
+    with pytest.raises(MienError, match=word):
+        Head(msgspec.convert(outputs, HeadSpec), tensors, classes, 3)
+
+
 @pytest.mark.parametrize(
     ("combine", "parts", "word"),
     [

@@ -351,5 +351,16 @@ def test_impossible_parameters_are_refused(name: str, value: float) -> None:
 
 
 def test_one_label_is_refused() -> None:
-    with pytest.raises(MienError, match="two or more labels"):
+    with pytest.raises(MienError, match="happiness"):
         SatisfactionWindow(["happiness"], "", PARAMETERS)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=30))
+def test_without_classes_valence_alone_is_the_evidence(valences: list[float]) -> None:
+    seen = replay([(0.2, np.empty(0), valence, NAN) for valence in valences], labels=())
+    assert min(valences) - 1e-6 <= seen.score <= max(valences) + 1e-6
+    assert seen.confidence == pytest.approx(1 - math.exp(-seen.observed_s / PARAMETERS.confidence_s), abs=1e-6)
+
+
+def test_without_classes_and_valence_nothing_is_seen() -> None:
+    assert replay([(0.2, np.empty(0), NAN, NAN)] * 9, labels=()).level is Level.UNKNOWN

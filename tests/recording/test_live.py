@@ -49,6 +49,15 @@ def test_a_face_is_shown_with_everything_known_of_it(state, show) -> None:
         assert word in text
 
 
+@pytest.mark.parametrize("show", [table, lambda state: describe(state).plain])
+def test_a_face_without_classes_shows_its_valence_and_arousal(state, show) -> None:
+    face = face_record("abcd0", (0, 0, 9, 9), [], {}, "", 0.25, -0.5)
+    state.add_frame(RecordedFrame("test", 3, 1.5, [face], STAMP, "camera", "/image_raw", 4.25))
+    text = show(state)
+    assert all(word in text for word in ("abcd0", "+0.25", "-0.50"))
+    assert "%" not in text
+
+
 def test_the_bar_is_as_long_as_the_confidence(state) -> None:
     state.add_frame(frame(1))
     bar = table(state).split("happiness")[1].split("80%")[0]

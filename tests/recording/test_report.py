@@ -13,14 +13,16 @@ from mien.recording.report import MAXIMUM_CHARTED_FACES, MAXIMUM_ROWS, render_re
 from mien.recording.summary import NodeFigures, summarise
 from mien.records import face_record
 
+CLASSES = {"anger": 0.3, "neutral": 0.7}
 
-def write(folder, frames: list[list[str]], step_s=0.1):
+
+def write(folder, frames: list[list[str]], step_s=0.1, probabilities=CLASSES):
     """A recording whose frames show faces with these ids."""
     (folder / SATISFACTION_FILE).touch()
     writer = LineWriter(folder / EMOTIONS_FILE)
     for index, ids in enumerate(frames):
         faces = [
-            face_record(face_id, (0, 0, 9, 9), [], {"anger": 0.3, "neutral": 0.7}, "neutral", 0.1, 0.2)
+            face_record(face_id, (0, 0, 9, 9), [], probabilities, "neutral" if probabilities else "", 0.1, 0.2)
             for face_id in ids
         ]
         time_s = round(index * step_s, 6)
@@ -45,6 +47,15 @@ def test_a_single_frame_can_be_reported(tmp_path) -> None:
     assert "<td>neutral</td>" in page
     assert "<svg" not in page
     assert summary.faces[0].frames == 1
+
+
+def test_a_recording_without_classes_has_curves_of_valence_and_arousal_only(tmp_path) -> None:
+    recording, summary = write(tmp_path, [["a"]] * 20, probabilities={})
+    page = render_report(summary, recording, [], has_video=True)
+    assert (page.count("<polyline"), page.count("<polygon")) == (2, 0)
+    assert "annotated.mp4" in page
+    assert summary.expression_seconds == {}
+    assert (summary.faces[0].frames, summary.faces[0].mean_valence) == (20, pytest.approx(0.1))
 
 
 @pytest.mark.parametrize(("missing", "curves"), [(0, 1), (9, 1), (15, 2)])

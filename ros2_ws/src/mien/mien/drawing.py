@@ -48,7 +48,8 @@ def draw(image: Image, faces: Sequence[FaceAffect], labels: Sequence[str]) -> Im
 
     Each face has a panel beside its box: a disc with the valence (left to right) and arousal (bottom to top) as a dot,
     the expression with its confidence in per cent, the id, and a bar of all probabilities, the highest first. Small
-    and crowded faces have the expression and the bar only. Panels are put where they hide least of faces and panels.
+    and crowded faces have the expression and the bar only. Without classes, valence and arousal stand there as numbers,
+    and boxes are white. Panels are put where they hide least of faces and panels.
 
     Args:
         image: uint8 (height, width, 3) BGR or (height, width) grey; left as it is.
@@ -133,19 +134,30 @@ def _draw_panel(canvas: Image, panel: Box, face: FaceAffect, ranked: _Ranked, un
     radius = panel.height / 2 - 4 * unit
     _draw_affect(canvas, (panel.x + panel.height / 2, panel.y + panel.height / 2), radius, face, unit)
     left, right = panel.x + panel.height + unit, panel.x + panel.width - 6 * unit
+    if not ranked:
+        for row, text in enumerate((f"valence {face.valence:+.2f}", f"arousal {face.arousal:+.2f}")):
+            _text(canvas, text, left, panel.y + (12 + 11 * row) * unit, 0.36 * unit, _INK)
+        _text(canvas, _short(face.face_id), left, panel.y + 34 * unit, 0.3 * unit, _FAINT)
+        return
     _text(canvas, face.expression, left, panel.y + 16 * unit, 0.46 * unit, _INK)
-    # Hershey fonts know ASCII only, so no ellipsis.
-    name = face.face_id if len(face.face_id) <= 6 else ".." + face.face_id[-4:]
     below = panel.y + 31 * unit
-    name_end = left + _text(canvas, name, left, below, 0.34 * unit, _FAINT)
+    name_end = left + _text(canvas, _short(face.face_id), left, below, 0.34 * unit, _FAINT)
     percent = f"{face.confidence:.0%}"
     _text(canvas, percent, right - _text_width(percent, 0.34 * unit), below, 0.34 * unit, _INK)
     bar_end = right - _text_width("100%", 0.34 * unit) - 5 * unit
     _draw_bar(canvas, name_end + 5 * unit, bar_end, panel.y + 27 * unit, 6 * unit, ranked)
 
 
+def _short(face_id: str) -> str:
+    """The end of a long id; Hershey fonts know ASCII only, so no ellipsis."""
+    return face_id if len(face_id) <= 6 else ".." + face_id[-4:]
+
+
 def _draw_small_panel(canvas: Image, panel: Box, face: FaceAffect, ranked: _Ranked, unit: float) -> None:
     left, right = panel.x + 3 * unit, panel.x + panel.width - 3 * unit
+    if not ranked:
+        _text(canvas, f"{face.valence:+.1f} {face.arousal:+.1f}", left, panel.y + 11 * unit, 0.36 * unit, _INK)
+        return
     _text(canvas, face.expression, left, panel.y + 9 * unit, 0.33 * unit, _INK)
     _draw_bar(canvas, left, right, panel.y + 12.5 * unit, 2.5 * unit, ranked)
 

@@ -18,8 +18,8 @@ class FaceRecord(msgspec.Struct, frozen=True):
         box: x, y, width, height in pixels of the image.
         landmarks: x, y in pixels, 5 or 68 points; empty when there are none.
         probabilities: by label, 0 to 1, smoothed over time in videos and live; classes the model lacks are absent.
-        expression: the most probable label.
-        confidence: its probability, 0 to 1.
+        expression: the most probable label; empty when the model has no classes.
+        confidence: its probability, 0 to 1, or null when the model has no classes.
         valence: -1 to 1, or null when the model has none.
         arousal: -1 to 1, or null.
     """
@@ -29,7 +29,7 @@ class FaceRecord(msgspec.Struct, frozen=True):
     landmarks: list[tuple[float, float]]
     probabilities: dict[str, float]
     expression: str
-    confidence: float
+    confidence: float | None
     valence: float | None
     arousal: float | None
 
@@ -70,7 +70,7 @@ def face_record(
         landmarks=[(round(x, 1), round(y, 1)) for x, y in landmarks],
         probabilities={label: round(value, 4) for label, value in probabilities.items()},
         expression=expression,
-        confidence=round(probabilities[expression], 4),
+        confidence=round(probabilities[expression], 4) if probabilities else None,
         valence=None if math.isnan(valence) else round(valence, 4),
         arousal=None if math.isnan(arousal) else round(arousal, 4),
     )

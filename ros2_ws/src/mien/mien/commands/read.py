@@ -151,7 +151,7 @@ def _table_of_pictures(records: Iterable[FrameRecord]) -> Table:
         for face in record.faces:
             box = " ".join(str(number) for number in face.box)
             affect = (_signed(face.valence), _signed(face.arousal))
-            table.add_row(record.source, face.id, box, face.expression, _bar(face.confidence), *affect)
+            table.add_row(record.source, face.id, box, face.expression or "–", _bar(face.confidence), *affect)
         if not record.faces:
             table.add_row(record.source, "no face", *[""] * 5)
     return table
@@ -169,10 +169,10 @@ def _table_of_video(name: str, records: Iterable[FrameRecord]) -> Table:
     )
     for face_id, moments in seen.items():
         shares = Counter(face.expression for _, face in moments)
-        expressions = ", ".join(f"{label} {number / len(moments):.0%}" for label, number in shares.most_common(3))
+        common = (f"{label} {number / len(moments):.0%}" for label, number in shares.most_common(3) if label)
         affect = (_mean([face.valence for _, face in moments]), _mean([face.arousal for _, face in moments]))
         times = (f"{moments[0][0]:.1f}", f"{moments[-1][0]:.1f}")
-        table.add_row(face_id, *times, str(len(moments)), expressions, *affect)
+        table.add_row(face_id, *times, str(len(moments)), ", ".join(common) or "–", *affect)
     return table
 
 
@@ -185,5 +185,5 @@ def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.2f}"
 
 
-def _bar(share: float) -> str:
-    return f"{'█' * round(10 * share):<10} {share:.2f}"
+def _bar(share: float | None) -> str:
+    return "–" if share is None else f"{'█' * round(10 * share):<10} {share:.2f}"

@@ -146,7 +146,7 @@ class Interactions:
     the image stamps. Used by one thread at a time.
 
     Args:
-        labels: class labels in the order of the probabilities.
+        labels: class labels in the order of the probabilities; none for a model without classes.
         parameters: constants of the formula.
     """
 

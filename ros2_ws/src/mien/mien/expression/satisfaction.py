@@ -1,6 +1,6 @@
 """How satisfied one person looks over one interaction window; docs/satisfaction.md explains every choice.
 
-Each observation gives evidence e = ½ (m + v) in [-1, 1], or e = m without a valence v, where
+Each observation gives evidence e = ½ (m + v) in [-1, 1], or e = m without a valence v, or e = v without classes, where
 
     m = x(happiness) - Σ x(anger, disgust, contempt, sadness, fear),   x = max(0, p - 1/C) / (1 - 1/C)
 
@@ -10,8 +10,8 @@ over the observed time t, recent moments weighing more:
     score = ∫ e(t) exp(-(T - t) / recency_s) dt / ∫ exp(-(T - t) / recency_s) dt
     confidence = c · (1 - exp(-T / confidence_s)) · exp(-absence / absence_s)
 
-with T the observed seconds, c the mean recognition confidence under the same weights and `absence` the seconds since
-the face was last seen. The score says what was seen, the confidence how far to trust it.
+with T the observed seconds, c the mean recognition confidence under the same weights (1 without classes) and `absence`
+the seconds since the face was last seen. The score says what was seen, the confidence how far to trust it.
 """
 
 from __future__ import annotations
@@ -116,13 +116,13 @@ class SatisfactionWindow:
     """The satisfaction of one person with one subject. Its size does not grow with time.
 
     Args:
-        labels: class labels in the order of the probabilities, two or more.
+        labels: class labels in the order of the probabilities, two or more; none for a model without classes.
         subject: product or service; empty where none is named.
         parameters: constants of the formula.
         start_s: when the window was opened, on the clock of the stamps; None: at the first observation.
 
     Raises:
-        MienError: fewer than two labels.
+        MienError: there is only one label.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class SatisfactionWindow:
         parameters: SatisfactionParameters,
         start_s: float | None = None,
     ) -> None:
-        if len(labels) < 2:
-            raise MienError(f"Satisfaction needs two or more labels, not {list(labels)}", "Use another bundle")
+        if len(labels) == 1:
+            raise MienError(f"Satisfaction cannot be told from {list(labels)} alone", "Use another bundle")
         self.subject = subject
         self._parameters = parameters
         self._signs = np.array([(label in POSITIVE) - (label in NEGATIVE) for label in labels], np.float64)
@@ -152,14 +152,16 @@ class SatisfactionWindow:
         intervals than `gap_s` count as not observed. An image up to `gap_s` older than the newest one is late and
         ignored; an older one means that the clock was set back, and the window goes on from there. An observation with
         a stamp, probability or confidence that is not finite is ignored; without a finite valence the expression mass
-        alone is the evidence.
+        alone is the evidence. Without classes the valence is, and there is no confidence to be looked at.
 
         Args:
             stamp_s: when the image was taken, seconds.
             probabilities: (labels,), sums to 1.
             valence: -1 to 1, or NaN where the model has none.
-            confidence: how sure the recogniser is, 0 to 1.
+            confidence: how sure the recogniser is, 0 to 1; NaN without classes.
         """
+        if len(self._signs) == 0:
+            confidence = 1.0
         evidence = self._evidence_of(probabilities, valence)
         if not (math.isfinite(stamp_s) and math.isfinite(evidence) and math.isfinite(confidence)):
             return
@@ -211,12 +213,13 @@ class SatisfactionWindow:
         )
 
     def _evidence_of(self, probabilities: NDArray[np.float32], valence: float) -> float:
+        valence = min(max(valence, -1.0), 1.0) if math.isfinite(valence) else math.nan
+        if len(self._signs) == 0:
+            return valence
         chance = 1.0 / len(self._signs)
         above_chance = np.maximum(np.asarray(probabilities, np.float64) - chance, 0.0) / (1.0 - chance)
         mass = float(self._signs @ above_chance)
-        if not math.isfinite(valence):
-            return mass
-        return 0.5 * (mass + min(max(valence, -1.0), 1.0))
+        return mass if math.isnan(valence) else 0.5 * (mass + valence)
 
     def _newest_s(self) -> float | None:
         return self._start_s if self._latest is None else self._latest.stamp_s

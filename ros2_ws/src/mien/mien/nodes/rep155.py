@@ -2,7 +2,8 @@
 
 The published labels follow hri_msgs/Expression, which has no contempt: contempt is published as `disgusted`, its
 nearest neighbour in the list (both belong to the hostile emotions, Izard 1977), with the face's own valence, arousal
-and confidence. `emotions` keeps the difference.
+and confidence. `emotions` keeps the difference. A face read by a model without classes has an empty expression, its
+own valence and arousal, and NaN for the confidence.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class HumansPublisher:
         publishers["expression"].publish(
             self._hri.Expression(
                 header=header,
-                expression=EXPRESSIONS[face.expression],
+                expression=EXPRESSIONS.get(face.expression, ""),
                 valence=face.valence,
                 arousal=face.arousal,
                 confidence=face.confidence,

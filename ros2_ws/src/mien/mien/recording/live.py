@@ -139,7 +139,7 @@ def describe(state: LiveState) -> Text:
     faces = frame.faces if frame is not None else []
     parts = []
     for face in faces[:MAXIMUM_ROWS]:
-        part = f"{face.id} {face.expression} {face.confidence:.0%}"
+        part = face.id if face.confidence is None else f"{face.id} {face.expression} {face.confidence:.0%}"
         if face.valence is not None:
             part += f" valence {_signed(face.valence)} arousal {_signed(face.arousal)}"
         if face.id in satisfaction:
@@ -163,6 +163,8 @@ def _footer(state: LiveState, frame: RecordedFrame | None, fps: float, faces: in
 
 
 def _expression(face: FaceRecord) -> Text:
+    if face.confidence is None:
+        return Text("–", style="dim")
     cells = round(face.confidence * BAR_CELLS)
     colour = EXPRESSION_COLOURS.get(face.expression, "white")
     return Text.assemble(

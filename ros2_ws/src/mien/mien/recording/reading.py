@@ -40,7 +40,7 @@ class FaceSeries:
 
     def probability_table(self) -> NDArray[np.float32]:
         """float32 (frames, labels)."""
-        return np.frombuffer(self.probabilities, np.float32).reshape(-1, len(self.labels))
+        return np.frombuffer(self.probabilities, np.float32).reshape(len(self.time_s), len(self.labels))
 
     def durations_s(self) -> NDArray[np.float64]:
         """float64 (frames,): how long each frame stands for, seconds."""
@@ -49,7 +49,12 @@ class FaceSeries:
         return np.append(steps, np.median(steps) if len(steps) else 0.0)
 
     def expression_seconds(self) -> dict[str, float]:
-        """Seconds for which each expression was the most probable one, by label; the longest first."""
+        """Seconds for which each expression was the most probable one, by label; the longest first.
+
+        Empty for a model without classes.
+        """
+        if not self.labels:
+            return {}
         best, durations = self.probability_table().argmax(axis=1), self.durations_s()
         seconds = {label: float(durations[best == i].sum()) for i, label in enumerate(self.labels)}
         frames = {label: int((best == i).sum()) for i, label in enumerate(self.labels)}

@@ -153,8 +153,6 @@ def _section(title: str, body: str) -> str:
 
 
 def _pictures(samples: Sequence[Sample], has_video: bool) -> str:
-    if not samples:
-        return ""
     figures = []
     for sample in samples:
         data = cv2.imencode(".jpg", sample.image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
@@ -165,7 +163,9 @@ def _pictures(samples: Sequence[Sample], has_video: bool) -> str:
             f'<figcaption class="faint small">{words}</figcaption></figure>'
         )
     video = '<p class="faint small">All of it: <a href="annotated.mp4">annotated.mp4</a></p>' if has_video else ""
-    return _section("The surest moment of each expression", f'<div class="pictures">{"".join(figures)}</div>{video}')
+    title = "The surest moment of each expression" if samples else "Video"
+    pictures = f'<div class="pictures">{"".join(figures)}</div>' if samples else ""
+    return _section(title, pictures + video) if samples or has_video else ""
 
 
 def _face(face: FaceSummary, series: FaceSeries, recording: Recording) -> str:
@@ -183,7 +183,7 @@ def _face(face: FaceSummary, series: FaceSeries, recording: Recording) -> str:
         curve(label, EXPRESSION_COLOURS.get(label, _OTHER_COLOUR), series.time_s, table[:, i])
         for i, label in enumerate(series.labels)
     ]
-    charts = [area_chart("Expression probabilities", areas, span)]
+    charts = [area_chart("Expression probabilities", areas, span)] if areas else []
     if face.mean_valence is not None:
         affect = [
             curve("valence", _VALENCE_COLOUR, series.time_s, memoryview(series.valence)),

@@ -78,7 +78,8 @@ class AnnotatedVideo:
         frame.pts, frame.time_base = round(self._position_s / _TIME_BASE), _TIME_BASE
         self._container.mux(self._stream.encode(frame))
         for face in faces:
-            self._consider(time_s, face, drawn)
+            if face.expression:
+                self._consider(time_s, face, drawn)
 
     def close(self) -> bool:
         """Finish the video; returns whether there is one."""
