@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import Precision
+from mien.bundle import InputSpec, Precision
 from mien.errors import MienError
 
 Array = NDArray[np.float32]
-BACKENDS = ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "onnxruntime-openvino")
+BACKENDS = ("onnxruntime", "tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt", "onnxruntime-openvino")
 """What can run networks."""
 
 
@@ -60,6 +60,7 @@ class Model:
         largest_batch: the most pictures in one call; larger batches may be run in parts.
         input_size: (height, width) to fix where the graph's input has the free dimensions "height" and "width"; None
             leaves the graph as it is.
+        preprocessing: how pixels become its input, where the manifest says it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Model:
     files: Mapping[Precision, Callable[[], bytes]]
     largest_batch: int = 1
     input_size: tuple[int, int] | None = None
+    preprocessing: InputSpec | None = None
 
     @classmethod
     def of(cls, name: str, path: str, onnx: bytes, input_size: tuple[int, int] | None = None) -> Model:
@@ -99,6 +101,10 @@ def load_network(model: Model, options: BackendOptions) -> Network:
     Raises:
         MienError: the backend is unknown or cannot load the file.
     """
+    if options.name == "tensorrt":
+        from mien.runtime.accelerated import AcceleratedNetwork
+
+        return AcceleratedNetwork(model, options)
     if options.name in BACKENDS:
         from mien.runtime.onnxruntime import OnnxRuntimeNetwork
 
