@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +54,21 @@ def test_one_face_is_read_in_every_frame_under_one_id(
         assert -1 <= face.arousal <= 1
         assert face.landmarks is not None
         assert face.landmarks.shape == (5, 2)
+
+
+def test_a_bundle_without_classes_gives_valence_and_arousal_only(affect_bundle: Path, images: list[Image]) -> None:
+    pipeline = Pipeline(open_bundle(affect_bundle), PipelineSettings(), lambda: "f1")
+    assert pipeline.labels == ()
+    raw, smooth = [], []
+    for (face,) in read(pipeline, images[:40]):
+        assert (face.expression, len(face.probabilities), len(face.probabilities_raw)) == ("", 0, 0)
+        assert np.isnan(face.confidence)
+        smooth.append(face.valence)
+    pipeline.apply(PipelineSettings(smoothing_time_constant_s=0.0))
+    for (face,) in read(pipeline, images[:40]):
+        raw.append(face.valence)
+    assert 0 < np.abs(np.diff(smooth)).sum() < np.abs(np.diff(raw)).sum()
+    assert max(map(abs, raw)) <= 1
 
 
 def test_faces_between_detections_are_where_every_frame_detection_finds_them(

@@ -59,6 +59,20 @@ def test_json_has_one_line_per_picture_with_the_promised_fields(material: Path) 
     assert lines[0]["faces"][0]["id"] != lines[1]["faces"][0]["id"]
 
 
+def test_a_bundle_without_classes_is_read(material: Path, affect_bundle: Path, tmp_path: Path) -> None:
+    picture = material / "pictures" / "2.png"
+    done = mien("read", picture, "--json", "--bundle", affect_bundle)
+    assert done.returncode == 0, done.stderr
+    (face,) = json.loads(done.stdout)["faces"]
+    assert (face["probabilities"], face["expression"], face["confidence"]) == ({}, "", None)
+    tables = mien("read", picture, material / "video.avi", "--bundle", affect_bundle, "--save", tmp_path)
+    assert tables.returncode == 0, tables.stderr
+    assert f"{face['valence']:+.2f}" in tables.stdout
+    assert "–" in tables.stdout
+    assert "%" not in tables.stdout
+    assert len(list(tmp_path.iterdir())) == 26
+
+
 def test_a_video_keeps_its_face_and_numbers_its_frames(material: Path) -> None:
     done = mien("read", material / "video.avi", "--json")
     assert done.returncode == 0, done.stderr

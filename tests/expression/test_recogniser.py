@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import safetensors.numpy
 from onnx import TensorProto, helper, numpy_helper
 
 from mien.bundle import open_bundle
@@ -92,3 +94,92 @@ def test_weights_outside_the_checked_file_are_refused(
     assert (tmp_path / "secret.bin").exists()
     with pytest.raises(MienError, match="no checksum covers"):
         recogniser_of(stored)
+
+
+def head_file(path: Path, scale: float = 1.0, **changes: Any) -> Path:
+    """A head for the small bundle that calls the first quadrant happiness and the second anger."""
+    weight = np.eye(3, 4, dtype=np.float32)[[1, 0, 2]] * np.float32(scale)
+    tensors = {"classes.0.weight": weight, "classes.0.bias": np.zeros(3, np.float32)} | changes
+    path.write_bytes(safetensors.numpy.save(tensors))
+    return path
+
+
+@pytest.fixture
+def bright_corner() -> FaceInImage:
+    """A face that is bright in the first quadrant."""
+    image = np.zeros((80, 80), np.uint8)
+    image[:40, :40] = 255
+    return FaceInImage(image, Box(0, 0, 80, 80))
+
+
+def test_a_head_is_exchanged_while_the_backbone_stays(
+    small_bundle: Path, tmp_path: Path, bright_corner: FaceInImage
+) -> None:
+    recogniser = Recogniser(open_bundle(small_bundle), BackendOptions())
+    batch = recogniser.prepare([bright_corner])
+    own = recogniser.classify(batch)
+    (small_bundle / "backbone.fp32.onnx").unlink()  # nobody reads it again
+    recogniser.exchange_head(head_file(tmp_path / "first"))
+    first = recogniser.classify(batch)
+    np.testing.assert_allclose(first.probabilities, own.probabilities[:, [1, 0, 2]], rtol=1e-6)
+    recogniser.exchange_head(head_file(tmp_path / "second", scale=5.0))
+    second = recogniser.classify(batch)
+    assert second.probabilities[0, 1] > first.probabilities[0, 1] > 0.5
+    recogniser.exchange_head(None)
+    again = recogniser.classify(batch)
+    np.testing.assert_array_equal(again.probabilities, own.probabilities)
+    np.testing.assert_array_equal(second.embeddings, own.embeddings)
+    assert [one.head_version for one in (own, first, second, again)] == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda path: path.unlink(), ["no such file"]),
+        (lambda path: (path.unlink(), path.mkdir()), ["no such file"]),
+        (lambda path: path.write_bytes(b"no head"), ["safetensors"]),
+        (lambda path: path.write_bytes(path.read_bytes()[:-4]), ["safetensors"]),
+        (lambda path: os.truncate(path, 1 << 31), ["larger than"]),
+        (lambda path: path.write_bytes(safetensors.numpy.save({"other": np.zeros(1)})), ["classes.0.weight is not in"]),
+        (lambda path: head_file(path, **{"classes.0.weight": np.zeros((4, 4), "f4")}), ["classes.0.bias", "4 inputs"]),
+        (lambda path: head_file(path, **{"classes.0.weight": np.zeros((3, 5), "f4")}), ["(3, 5)", "4 inputs"]),
+        (lambda path: head_file(path, scale=float("nan")), ["classes.0.weight", "not finite"]),
+        (lambda path: head_file(path, **{"classes.0.bias": np.zeros(3, np.int8)}), ["int8"]),
+    ],
+)
+def test_a_bad_head_is_refused_and_the_present_one_goes_on(
+    small_bundle: Path, tmp_path: Path, bright_corner: FaceInImage, change: Any, words: list[str]
+) -> None:
+    recogniser = Recogniser(open_bundle(small_bundle), BackendOptions())
+    batch = recogniser.prepare([bright_corner])
+    recogniser.exchange_head(head_file(tmp_path / "good"))
+    before = recogniser.classify(batch)
+    bad = head_file(tmp_path / "bad")
+    change(bad)
+    with pytest.raises(MienError) as caught:
+        recogniser.exchange_head(bad)
+    assert all(word in str(caught.value) for word in (str(bad), *words)), caught.value
+    after = recogniser.classify(batch)
+    assert after.head_version == before.head_version == 1
+    np.testing.assert_array_equal(after.probabilities, before.probabilities)
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+def test_a_head_whose_numbers_overflow_is_never_published(
+    recogniser_of: Any, tmp_path: Path, bright_corner: FaceInImage
+) -> None:
+    recogniser = recogniser_of(network(scale=8.0))
+    recogniser.exchange_head(head_file(tmp_path / "huge", scale=3e38))
+    with pytest.raises(MienError, match="head gives numbers that are not finite"):
+        recogniser.classify(recogniser.prepare([bright_corner]))
+
+
+def test_valence_and_arousal_of_a_head_without_classes_come_in_their_range(affect_bundle: Path) -> None:
+    recogniser = Recogniser(open_bundle(affect_bundle), BackendOptions())
+    faces = [FaceInImage(np.full((64, 64), grey, np.uint8), Box(0, 0, 64, 64)) for grey in (20, 200)]
+    recognition = recogniser.classify(recogniser.prepare(faces))
+    assert recognition.probabilities.shape == (2, 0)
+    told = recogniser.head.predict(recognition.embeddings)
+    np.testing.assert_array_equal(recognition.valence, told.valence)
+    np.testing.assert_array_equal(recognition.arousal, told.arousal)
+    assert np.abs(recognition.valence).max() > 0
