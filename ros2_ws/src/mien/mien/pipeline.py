@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -155,12 +155,19 @@ class Pipeline:
         self.settings = settings
         self.times = StageTimes()
         self._new_id = new_id
-        self._detector: Detector = make_detector(
-            bundle, settings.detector, settings.detector_width, settings.detection_threshold, settings.backend
-        )
         spec = bundle.manifest.landmarks
-        self._landmarks = None if spec is None else LandmarkLocator(bundle.read(spec.file), spec, settings.backend)
-        self.recogniser = Recogniser(bundle, settings.backend)
+        with ExitStack() as networks:
+            self._detector: Detector = make_detector(
+                bundle, settings.detector, settings.detector_width, settings.detection_threshold, settings.backend
+            )
+            networks.callback(self._detector.close)
+            self._landmarks: LandmarkLocator | None = None
+            if spec is not None:
+                self._landmarks = LandmarkLocator(bundle.read(spec.file), spec, settings.backend)
+                networks.callback(self._landmarks.close)
+            self.recogniser = Recogniser(bundle, settings.backend)
+            networks.callback(self.recogniser.close)
+            self._networks = networks.pop_all()
         self._smoother = Smoother(settings.smoothing_time_constant_s)
         self._cameras: dict[str, _Camera] = {}
 
@@ -194,6 +201,16 @@ class Pipeline:
         """Names of the face parts behind `part_confidences`; empty for models without parts."""
         return self.recogniser.head.part_names
 
+    @property
+    def runtimes(self) -> dict[str, str]:
+        """What runs each network now, for people, by the network's name. For any thread."""
+        return {name: network.runtime for name, network in self._by_name()}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why a network does not run where it should, with the remedy, by its name; empty when all is well."""
+        return {name: network.problem for name, network in self._by_name() if network.problem}
+
     def apply(self, settings: PipelineSettings) -> None:
         """Change what can be changed while running: interval, number of faces, track timeout, smoothing."""
         self.settings = settings
@@ -215,10 +232,13 @@ class Pipeline:
 
     def close(self) -> None:
         """Free the networks."""
-        self._detector.close()
+        self._networks.close()
+
+    def _by_name(self) -> Iterator[tuple[str, Detector | LandmarkLocator | Recogniser]]:
+        yield "detector", self._detector
         if self._landmarks is not None:
-            self._landmarks.close()
-        self.recogniser.close()
+            yield "landmarks", self._landmarks
+        yield "backbone", self.recogniser
 
     def _find(self, frame: Frame) -> list[Track]:
         """Tracks of the faces visible in a frame: from the detector when it is due, else moved on by their motion."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,10 @@ from mien.expression.circumplex import circumplex
 from mien.expression.head import Head
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box, Image
-from mien.runtime.backend import BackendOptions, Model, load_network
+from mien.networks import backbone_model
+from mien.runtime.backend import BackendOptions, load_network
 
 Array = NDArray[np.float32]
-LARGEST_BATCH = 16
-"""Faces that go through the network in one call at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +68,13 @@ class Recogniser:
         self._bundle = bundle
         self._crop = manifest.backbone.crop
         self._input = manifest.backbone.input
-        files = manifest.backbone.files
-        if options.precision is not None and options.precision not in files:
-            raise MienError(
-                f"{bundle.path} has no backbone in {options.precision}, only in {', '.join(files)}",
-                f"Choose one of these, or export the bundle again with --precision {options.precision}",
-            )
-        model = Model(
-            name="backbone",
-            path=str(bundle.path / next(iter(files.values())).path),
-            files={precision: partial(bundle.read, file) for precision, file in files.items()},
-            largest_batch=LARGEST_BATCH,
-        )
-        self._network = load_network(model, options)
         self._batch = np.empty((0, self._input.depth, self._input.height, self._input.width), np.float32)
         self._head, self._heads_given = (bundle.load_head(), 0), 0
-        self._check_outputs()
+        self._network = load_network(backbone_model(bundle, options.precision), options)
+        with ExitStack() as on_error:
+            on_error.callback(self._network.close)
+            self._check_outputs()
+            on_error.pop_all()
 
     @property
     def runtime(self) -> str:

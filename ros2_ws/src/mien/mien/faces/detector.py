@@ -76,6 +76,16 @@ class Detector(Protocol):
         """Return the faces of an image, best first; empty when there are none."""
         ...
 
+    @property
+    def runtime(self) -> str:
+        """What runs it, for people; "" before the first image."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why it does not run where it should, with the remedy; None when all is well."""
+        ...
+
     def close(self) -> None:
         """Free what the detector holds; it cannot be used afterwards."""
         ...

@@ -57,6 +57,15 @@ class HaarDetector:
         ]
         return [Detection(box, 1.0) for box in sorted(boxes, key=lambda box: -box.width)]
 
+    @property
+    def runtime(self) -> str:
+        """OpenCV and its version."""
+        return f"OpenCV {cv2.__version__}"
+
+    @property
+    def problem(self) -> None:
+        """None: OpenCV always runs it."""
+
     def close(self) -> None:
         """Do nothing: OpenCV frees its network with the object."""
 

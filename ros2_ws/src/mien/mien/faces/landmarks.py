@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from mien.bundle import LandmarksSpec
 from mien.errors import MienError
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box, Image
-from mien.runtime.backend import Array, BackendOptions, Model, load_network
+from mien.networks import landmarks_model
+from mien.runtime.backend import Array, BackendOptions, load_network
 
 POINTS = 68
 
@@ -30,12 +32,24 @@ class LandmarkLocator:
 
     def __init__(self, model: bytes, spec: LandmarksSpec, options: BackendOptions) -> None:
         self._spec = spec
-        path = f"the landmarks model {spec.file.path}"
-        self._network = load_network(Model.of("landmarks", path, model), options)
+        self._network = load_network(landmarks_model(model, spec), options)
         shape = (spec.input.depth, spec.input.height, spec.input.width)
         self._batch = np.empty((0, *shape), np.float32)
-        self._check(shape)
+        with ExitStack() as on_error:
+            on_error.callback(self._network.close)
+            self._check(shape)
+            on_error.pop_all()
         self._one_by_one = self._network.input_shape[0] == 1  # as published networks often are
+
+    @property
+    def runtime(self) -> str:
+        """What runs the network, for people."""
+        return self._network.runtime
+
+    @property
+    def problem(self) -> str | None:
+        """Why it does not run where it should; None when all is well."""
+        return self._network.problem
 
     def close(self) -> None:
         """Free the network."""

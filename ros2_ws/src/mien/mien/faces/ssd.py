@@ -55,5 +55,14 @@ class SsdDetector:
                 faces.append(Detection(box, min(1.0, score)))
         return faces
 
+    @property
+    def runtime(self) -> str:
+        """OpenCV and its version."""
+        return f"OpenCV {cv2.__version__}"
+
+    @property
+    def problem(self) -> None:
+        """None: OpenCV always runs it."""
+
     def close(self) -> None:
         """Do nothing: OpenCV frees its network with the object."""

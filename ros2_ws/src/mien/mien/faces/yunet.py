@@ -5,9 +5,9 @@ Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023; the decodin
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.faces.detector import Box, Detection, Image, search_size
-from mien.runtime.backend import Array, BackendOptions, Model, Network, load_network
+from mien.networks import detector_model
+from mien.runtime.backend import Array, BackendOptions, Network, load_network
 
 _STRIDES = (8, 16, 32)
 _OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES)
@@ -70,6 +71,17 @@ class YuNetDetector:
         faces = decode(fitted.network.run(fitted.batch), columns, self._score_threshold, self._nms_threshold)
         return _in_pixels(faces, image_width / width, image_height / height)
 
+    @property
+    def runtime(self) -> str:
+        """What runs the networks, for people; a network for each size of images."""
+        return "; ".join(sorted({fitted.network.runtime for fitted in list(self._fitted.values())}))
+
+    @property
+    def problem(self) -> str | None:
+        """Why one of them does not run where it should; None when all is well."""
+        problems = (fitted.network.problem for fitted in list(self._fitted.values()))
+        return next((problem for problem in problems if problem is not None), None)
+
     def close(self) -> None:
         """Free the networks."""
         while self._fitted:
@@ -81,11 +93,13 @@ class YuNetDetector:
         if size in self._fitted:
             self._fitted.move_to_end(size)
             return self._fitted[size]
-        padded_width, padded_height = (math.ceil(side / 32) * 32 for side in (width, height))
-        model = Model.of("detector", "the YuNet face detector", self._model, (padded_height, padded_width))
+        model = detector_model(self._model, width, height)
+        batch = np.zeros((1, 3, *(model.input_size or ())), np.float32)
         network = load_network(model, self._options)
-        batch = np.zeros((1, 3, padded_height, padded_width), np.float32)
-        _check(network, batch.shape)
+        with ExitStack() as on_error:
+            on_error.callback(network.close)
+            _check(network, batch.shape)
+            on_error.pop_all()
         if len(self._fitted) == _SIZES_KEPT:
             _, oldest = self._fitted.popitem(last=False)
             oldest.network.close()
