@@ -39,9 +39,9 @@ from mien.models.default_bundle import default_bundle
 from mien.runtime.backend import BackendOptions
 
 
-def run_bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mien.cli", "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"})
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100", **environment})
 
 
 def numbers_in(value: Any) -> Iterator[float]:
@@ -65,7 +65,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes, str]:
     """Printed tables, JSON and Markdown of one small benchmark."""
     folder = tmp_path_factory.mktemp("bench")
     files = ["--json", str(folder / "bench.json"), "--save", str(folder / "new" / "bench.md")]
-    done = run_bench("--no-dds", "--frames", "20", "--faces", "2", "1", *files)
+    gpu = folder / "nvidia-smi"
+    gpu.write_text("#!/bin/sh\necho A GPU, 41 degrees\n")
+    gpu.chmod(0o755)
+    arguments = ["--no-dds", "--frames", "20", "--faces", "2", "1", "--precision", "fp32", *files]
+    done = run_bench(*arguments, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
     return done.stdout, (folder / "bench.json").read_bytes(), (folder / "new" / "bench.md").read_text()
 
@@ -91,11 +95,14 @@ def test_the_json_is_complete_and_finite(run) -> None:
     assert {new.rate_hz for new in report.new_faces} == {30, 10}
     assert all(0 < new.mean_ms <= new.worst_ms for new in report.new_faces)
     assert 0 < report.default_rate_recall <= 1
+    assert report.start_ms > 0
     (memory,) = report.memory.values()
     assert memory.dds_segments_mb == 0
     assert 0 < memory.private_mb < memory.without_dds_mb == memory.resident_mb
     assert report.over_dds == []
     assert {"CPU", "OpenCV", "ONNX Runtime", "Python", "system"} <= set(report.machine)
+    assert report.machine["nvidia-smi before"] == report.machine["nvidia-smi under load"] == "A GPU, 41 degrees"
+    assert report.runtime.endswith("CPU, 1 thread, fp32")
 
 
 def test_tables_are_printed_and_saved(run) -> None:
@@ -123,6 +130,7 @@ def test_json_on_the_terminal_stands_alone() -> None:
         (["--faces", "9"], "--faces"),
         (["--frames", "5"], "--frames"),
         (["--backend", "abacus"], "abacus"),
+        (["--precision", "int8"], "int8"),
         (["--bundle", "/nowhere"], "/nowhere"),
         (["--json", "--no-dds"], "--json"),
     ],
@@ -191,11 +199,12 @@ def test_goals_missed_and_met_are_told_apart() -> None:
             [NewFaces(30, 30 * ms, 35 * ms)],
             recall,
             {"perception node": Memory(mb + 30, 30, mb, mb)},
+            start_ms=100 * ms,
         )
         return {goal.name: goal.met for goal in found}
 
-    good, bad = measured(5, 0.7, 150, 1.0), measured(10, 0.9, 250, 0.9)
-    assert len(good) == 8
+    good, bad = measured(5, 0.7, 150, 1.0), measured(11, 0.9, 250, 0.9)
+    assert len(good) == 9
     assert all(good.values())
     # The p99 is judged relative to the median, which is as good in both.
     assert [name for name, met in bad.items() if met] == ["the same: 99th percentile over median"]

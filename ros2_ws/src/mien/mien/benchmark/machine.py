@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import psutil
 
+from mien.benchmark.board import board_facts
 from mien.benchmark.results import Memory
 
 _DDS_SEGMENTS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_", "/dev/shm/sem.fast")  # noqa: S108  names, not files of ours
@@ -20,6 +21,7 @@ _DDS_SEGMENTS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_", "/dev/shm/sem.fast")
 def machine_facts() -> dict[str, str]:
     """Hardware and versions, by name."""
     return {
+        **board_facts(),
         "CPU": f"{_cpu()}, {psutil.cpu_count()} cores, {platform.machine()}",
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "system": _system(),

@@ -169,6 +169,7 @@ class Report(msgspec.Struct, frozen=True):
         machine: facts about hardware and versions, by name.
         bundle: its name and checksum.
         runtime: what ran the networks.
+        start_ms: opening the bundle, loading its networks and running each once, in a process that has imported them.
         scene: what the pictures show.
         pipeline_over_detector: `beside_detector.ratio`.
         default_rate_recall: share of the faces found when detecting on every frame that are also found (intersection
@@ -181,6 +182,7 @@ class Report(msgspec.Struct, frozen=True):
     machine: dict[str, str]
     bundle: str
     runtime: str
+    start_ms: float
     scene: str
     pipeline_over_detector: float
     beside_detector: BesideDetector

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from mien.benchmark.board import board_state
 from mien.benchmark.goals import goals
 from mien.benchmark.in_process import ROUNDS, Bench, warm_pipeline
 from mien.benchmark.law import PAPER_003, fit_law
@@ -22,7 +24,7 @@ from mien.benchmark.over_dds import large_image_profile, measure_over_dds
 from mien.benchmark.results import Case, OverDds, Report
 from mien.benchmark.scenes import DESCRIPTION, check_faces
 from mien.benchmark.tables import markdown, print_tables
-from mien.bundle import open_bundle
+from mien.bundle import Precision, open_bundle
 from mien.errors import MienError
 from mien.models.default_bundle import default_bundle
 from mien.pipeline import PipelineSettings
@@ -40,6 +42,7 @@ def bench(
     frames: int = 200,
     threads: int = 1,
     backend: str = "onnxruntime",
+    precision: Precision | None = None,
     bundle: Path | None = None,
     dds: bool = True,
 ) -> None:
@@ -55,6 +58,7 @@ def bench(
         frames: Frames per case; over DDS half as many.
         threads: CPU threads of one network.
         backend: What runs the networks.
+        precision: Of the backbone's files; without it the backend's own choice.
         bundle: Folder or .zip with the models; without it the default bundle.
         dds: Also measure with camera and perception node in separate processes; needs ROS 2.
     """
@@ -63,7 +67,7 @@ def bench(
         raise MienError("--json needs a file", 'Give one, or "-" for the terminal')
     if frames < MINIMUM_FRAMES:
         raise MienError(f"--frames cannot be {frames}", f"Give at least {MINIMUM_FRAMES}")
-    report = _measure(sorted(set(faces)), frames, BackendOptions(backend, threads), bundle, dds)
+    report = _measure(sorted(set(faces)), frames, BackendOptions(backend, threads, precision), bundle, dds)
     data = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
     if json == "-":
         sys.stdout.buffer.write(data)
@@ -84,16 +88,23 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
     if dds:
         profile = large_image_profile()
         machine["DDS profile"] = profile.name if profile else "none: large images may be lost"
-    opened = open_bundle(path or default_bundle())
+    path = path or default_bundle()
+    started = time.perf_counter()
+    opened = open_bundle(path)
     warm = warm_pipeline(opened, backend, 1)
+    start_ms = round((time.perf_counter() - started) * 1e3, 1)
     # Before the scenes are made: their video takes more memory than the pipeline.
     memory = {"pipeline in this process": memory_of(os.getpid())}
-    runtime = warm.recogniser.runtime
+    runtime, problem = warm.recogniser.runtime, warm.recogniser.problem
     warm.close()
+    if problem is not None:
+        raise MienError(f"The networks do not run on {backend.name}: {problem}", "Nothing was measured")
+    machine |= {f"{name} before": value for name, value in board_state().items()}
     bench = Bench(opened, backend)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=len(cases) * (ROUNDS + 2 * dds) + 4)
         in_process = bench.cases(cases, frames, lambda: progress.advance(task))
+        machine |= {f"{name} under load": value for name, value in board_state().items()}
         beside = bench.beside_detector(frames)
         progress.advance(task, 2)
         new_faces = bench.new_faces()
@@ -106,12 +117,14 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
                 cases, frames // 2, opened.path, backend, lambda: progress.advance(task, 2)
             )
     laws = fit_law(in_process)
+    precision = [backend.precision] if backend.precision else []
     return Report(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=shlex.join(["mien", *sys.argv[1:]]),
         machine=machine,
         bundle=f"{opened.manifest.name} {opened.sha256[:12]}",
-        runtime=f"{runtime}, {backend.threads} thread{'s' * (backend.threads > 1)}",
+        runtime=", ".join([runtime, f"{backend.threads} thread{'s' * (backend.threads > 1)}", *precision]),
+        start_ms=start_ms,
         scene=DESCRIPTION,
         pipeline_over_detector=beside.ratio,
         beside_detector=beside,
@@ -122,7 +135,7 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
         new_faces=new_faces,
         default_rate_recall=recall,
         memory=memory,
-        goals=goals(beside, over_dds, laws, new_faces, recall, memory),
+        goals=goals(beside, over_dds, laws, new_faces, recall, memory, start_ms),
     )
 
 
