@@ -139,13 +139,13 @@ class DeviceThread:
     """The thread that owns the device.
 
     Args:
-        open_device: opens it; called on the thread.
+        open_device: opens it; called on the thread, as `open_cuda`.
 
     Raises:
         MienError: the device cannot be opened.
     """
 
-    def __init__(self, open_device: Callable[[], Cuda] = open_cuda) -> None:
+    def __init__(self, open_device: Callable[[], Cuda]) -> None:
         self._executor = ThreadPoolExecutor(1, "mien-device")
         try:
             self._cuda = self._executor.submit(open_device).result()
@@ -189,7 +189,7 @@ def hold_device() -> DeviceThread:
     """
     with _shared.lock:
         if _shared.thread is None:
-            _shared.thread = DeviceThread()
+            _shared.thread = DeviceThread(open_cuda)
         _shared.holders += 1
         return _shared.thread
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
-from mien.errors import require
+from mien.errors import MienError, require
 from mien.runtime.backend import Array
+from mien.runtime.device import hold_device, release_device
+from mien.runtime.execution import LoadedEngine
+from mien.runtime.onnx_graph import graph_problems, read_input
+from mien.runtime.tensorrt_callbacks import log_of, progress_monitor
 
 Progress = Callable[[str, float], None]
 """Told the name of what is being done and how much of the whole is done, 0…1."""
+_WORKSPACE_BYTES = 512 << 20
+"""The most that one layer may use while it runs: a Jetson's memory is also the robot's. Our networks need far less."""
+_USUAL_FACES = 2
+"""In a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Built:
 
     Attributes:
         engine: the serialized engine; only for this GPU and this version of TensorRT.
-        timing_cache: what was measured on the way; makes the next build on this GPU faster.
+        timing_cache: what was measured on the way; makes the next build on this GPU faster. Empty where there is none.
         tensors: inputs, then outputs.
     """
 
@@ -66,18 +75,28 @@ def import_tensorrt() -> ModuleType:
     return require("tensorrt", "tensorrt")
 
 
-def profile_of(onnx: bytes, largest_batch: int, input_size: tuple[int, int] | None = None) -> Profile | None:
+def profile_of(onnx: bytes, name: str, largest_batch: int, input_size: tuple[int, int] | None = None) -> Profile | None:
     """The profile for an ONNX file's input; None where its shape is fixed.
 
     Args:
         onnx: the file.
+        name: what to call it in errors.
         largest_batch: most pictures in one run, where the batch is free.
         input_size: (height, width) where these are free.
 
     Raises:
-        MienError: a dimension is free and nothing says its size.
+        MienError: the file cannot be read, or a size is free and nothing says what it is.
     """
-    raise NotImplementedError
+    found = read_input(onnx, name)
+    if None not in found.shape:
+        return None
+    fixed = (*found.shape[1:2], *(input_size or found.shape[2:]))
+    picture = tuple(size for size in fixed if size is not None)
+    if len(picture) != 3:
+        raise MienError(f"{name} takes pictures of any size", "Say which size the engine is for")
+    batches = [found.shape[0]] * 3 if found.shape[0] else [1, min(_USUAL_FACES, largest_batch), largest_batch]
+    smallest, usual, largest = ((batch or 1, *picture) for batch in batches)
+    return Profile(found.name, smallest, usual, largest)
 
 
 def build_engine(
@@ -96,7 +115,80 @@ def build_engine(
     Raises:
         MienError: TensorRT cannot take the file, or the build fails; with what TensorRT said.
     """
-    raise NotImplementedError
+    if profile is None and None in read_input(onnx, name).shape:
+        raise MienError(f"The input of {name} has a free size", "Build its engine with a profile")
+    problems = graph_problems(onnx, name)
+    if problems:
+        raise MienError(
+            f"TensorRT cannot run {name}: {'; '.join(problems)}", "Export the bundle again with mien-export"
+        )
+    return _Build(trt, name).run(onnx, profile, timing_cache, progress)
+
+
+class _Build:
+    """One build: every function of TensorRT says by what it returns that it failed."""
+
+    def __init__(self, trt: ModuleType, name: str) -> None:
+        self._trt = trt
+        self._name = name
+        self._log = log_of(trt)
+        self._log.clear()
+
+    def run(self, onnx: bytes, profile: Profile | None, timing_cache: bytes, progress: Progress) -> Built:
+        try:
+            builder = self._trt.Builder(self._log)
+        except (TypeError, RuntimeError) as error:  # what the bindings make of a null pointer
+            raise self._error("its builder does not start") from error
+        network = self._parse(builder, onnx)
+        config = self._configure(builder, profile, timing_cache)
+        monitor = progress_monitor(self._trt, progress)
+        config.progress_monitor = monitor
+        engine = builder.build_serialized_network(network, config)
+        if engine is None:
+            raise self._error("the build gave no engine")
+        measured = config.get_timing_cache()
+        measured = measured.serialize() if measured is not None else None
+        return Built(bytes(engine), bytes(measured) if measured is not None else b"", _tensors(network))
+
+    def _parse(self, builder: Any, onnx: bytes) -> Any:
+        network = builder.create_network(1 << int(self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = self._trt.OnnxParser(network, self._log)
+        if not parser.parse(onnx):
+            errors = [parser.get_error(index) for index in range(parser.num_errors)]
+            nodes = "; ".join(f"{one.node_operator()} {one.node_name()}: {one.desc()}" for one in errors)
+            raise self._error(f"it cannot take the file ({nodes})")
+        return network
+
+    def _configure(self, builder: Any, profile: Profile | None, timing_cache: bytes) -> Any:
+        config = builder.create_builder_config()
+        config.set_memory_pool_limit(self._trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
+        for stored in (timing_cache, b""):  # a damaged cache, or one of another GPU, makes way for a new one
+            cache = config.create_timing_cache(stored)
+            if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+                break
+        if profile is not None:
+            shapes = builder.create_optimization_profile()
+            shapes.set_shape(profile.input, profile.smallest, profile.usual, profile.largest)
+            if config.add_optimization_profile(shapes) < 0:
+                raise self._error(f"it does not take the shapes {profile.smallest} to {profile.largest}")
+        return config
+
+    def _error(self, problem: str) -> MienError:
+        said = self._log.said()
+        return MienError(
+            f"TensorRT {self._trt.__version__} cannot build an engine of {self._name}: {problem}{said}",
+            "Report this with the bundle's name; until then use the backend onnxruntime",
+        )
+
+
+def _tensors(network: Any) -> tuple[Tensor, ...]:
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    outputs = [network.get_output(index) for index in range(network.num_outputs)]
+    return tuple(
+        Tensor(one.name, one.dtype.name, tuple(one.shape), is_input)
+        for tensors, is_input in ((inputs, True), (outputs, False))
+        for one in tensors
+    )
 
 
 class Engine:
@@ -104,7 +196,7 @@ class Engine:
 
     Args:
         trt: the module that built it.
-        engine: what `build_engine` gave, already checked: bytes of another GPU or version crash TensorRT.
+        engine: what `build_engine` gave, already checked: bytes of another GPU or version may crash TensorRT.
         name: what to call it in errors.
 
     Raises:
@@ -112,31 +204,38 @@ class Engine:
     """
 
     def __init__(self, trt: ModuleType, engine: bytes, name: str) -> None:
-        raise NotImplementedError
+        self._thread = hold_device()
+        try:
+            self._loaded, gpu = self._thread.call(lambda cuda: (LoadedEngine(trt, engine, name, cuda), cuda.gpu.name))
+        except BaseException:
+            release_device()
+            raise
+        self._runtime = f"tensorrt {trt.__version__} {gpu}"
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """Shape of the input, NCHW; None where the batch is free."""
-        raise NotImplementedError
+        """Shape of the input, NCHW; None where the profile leaves the size free."""
+        return self._loaded.input_shape
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs in the order of the graph."""
-        raise NotImplementedError
+        return self._loaded.output_names
 
     @property
     def runtime(self) -> str:
         """What runs it, for people: TensorRT's version and the GPU."""
-        raise NotImplementedError
+        return self._runtime
 
     def run(self, batch: Array) -> Mapping[str, Array]:
-        """Run contiguous float32 (N, C, H, W), in parts where N is above the largest batch; fresh arrays by name.
+        """Run float32 (N, C, H, W), in parts where N is above the largest batch; fresh arrays by name.
 
         Raises:
-            MienError: TensorRT or CUDA failed, or the batch has another shape.
+            MienError: TensorRT or CUDA failed, or the pictures have another shape.
         """
-        raise NotImplementedError
+        return self._thread.call(lambda _: self._loaded.run(batch))
 
     def close(self) -> None:
-        """Free everything it holds."""
-        raise NotImplementedError
+        """Free everything it holds, after what is running; the last engine's end releases the GPU."""
+        self._thread.call(lambda _: self._loaded.close())
+        release_device()
