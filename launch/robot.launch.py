@@ -20,12 +20,10 @@ PROFILES_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE" if OLDER_FAST_DDS else "FAS
 def perception(context):
     """Return the node, with what the command line names set over what the parameters file says."""
     image = LaunchConfiguration("image").perform(context)
-    bundle = LaunchConfiguration("bundle").perform(context)
-    overrides = {}
+    overrides = {name: LaunchConfiguration(name).perform(context) for name in ("bundle", "backend")}
+    overrides = {name: value for name, value in overrides.items() if value}
     if image:
         overrides["image_topics"] = image.split(",")
-    if bundle:
-        overrides["bundle"] = bundle
     return [
         Node(
             package="mien",
@@ -49,6 +47,9 @@ def generate_launch_description():
                 "image", default_value="", description="camera topics, joined by commas; empty: the file's"
             ),
             DeclareLaunchArgument("bundle", default_value="", description="folder or .zip; empty: the file's"),
+            DeclareLaunchArgument(
+                "backend", default_value="", description="onnxruntime, tensorrt …; empty: the file's"
+            ),
             DeclareLaunchArgument("namespace", default_value="", description="namespace of the node and its topics"),
             DeclareLaunchArgument(
                 "parameters_file", default_value=str(HERE / "parameters.yaml"), description="parameters of the node"

@@ -28,6 +28,7 @@ def diagnostics(
     camera_timeout_s: float,
     model: Mapping[str, str],
     problem: str | None,
+    fallbacks: Mapping[str, str],
 ) -> DiagnosticArray:
     """Build the message.
 
@@ -39,13 +40,14 @@ def diagnostics(
         camera_timeout_s: a camera silent for longer is reported.
         model: facts about bundle and runtime, empty while nothing is loaded.
         problem: why nothing is loaded or processing fails; None when all is well.
+        fallbacks: why a network does not run where it should, with the remedy, by the network's name.
     """
     cameras = statistics.cameras()
     message = DiagnosticArray()
     message.header.stamp = stamp
     message.status = [
         _frames(node, cameras, statistics.times_ms()),
-        _status(f"{node}: model", *_model_level(model, problem), model),
+        _status(f"{node}: model", *_model_level(model, problem, fallbacks), model),
         *(_camera(node, name, one, publishers.get(name), camera_timeout_s) for name, one in cameras.items()),
     ]
     return message
@@ -71,9 +73,11 @@ def _frames(
     return _status(f"{node}: frames", DiagnosticStatus.OK, "ok", values)
 
 
-def _model_level(model: Mapping[str, str], problem: str | None) -> tuple[bytes, str]:
+def _model_level(model: Mapping[str, str], problem: str | None, fallbacks: Mapping[str, str]) -> tuple[bytes, str]:
     if problem is not None:
         return DiagnosticStatus.ERROR, problem
+    if fallbacks:
+        return DiagnosticStatus.WARN, "; ".join(f"{name}: {why}" for name, why in fallbacks.items())
     return (DiagnosticStatus.OK, "ok") if model else (DiagnosticStatus.STALE, "not configured")
 
 

@@ -61,6 +61,8 @@ class Perception(LifecycleNode):
         self._humans: HumansPublisher | None = None
         self._worker: threading.Thread | None = None
         self._inbox = Inbox()
+        self._fallbacks: dict[str, str] = {}  # why a network does not run where it should
+        self._told: set[str] = set()  # those of them that stand in the log
         self._topics: dict[str, str] = {}  # resolved name, which is the camera's, to the name in image_topics
         self._images: dict[str, Subscription] = {}
         # Ids carry a token of this run, so that none is used again after a restart. REP-155: they start with a letter.
@@ -140,6 +142,7 @@ class Perception(LifecycleNode):
         )
         self._configured = True
         self._problem = None
+        self._told.clear()
         self.get_logger().info(f"Bundle {manifest.name} ({self._bundle.sha256[:12]}) is ready")
 
     def _resolve_topics(self) -> dict[str, str]:
@@ -280,10 +283,13 @@ class Perception(LifecycleNode):
         model = {}
         if self._bundle is not None and self._pipeline is not None:
             manifest = self._bundle.manifest
+            runtimes = self._pipeline.runtimes
+            self._tell_fallbacks(self._pipeline.problems, runtimes)
             model = {
                 "bundle": manifest.name,
                 "sha256": self._bundle.sha256,
-                "runtime": self._pipeline.recogniser.runtime,
+                "runtime": runtimes.pop("backbone"),
+                **{f"runtime.{name}": runtime for name, runtime in runtimes.items()},
                 "detector": self._values["detector"],
                 "labels": ", ".join(manifest.labels),
                 "head": self._values["head"] or "the bundle's own",
@@ -297,8 +303,18 @@ class Perception(LifecycleNode):
                 self._values["camera_timeout_s"],
                 model,
                 self._problem,
+                self._fallbacks,
             )
         )
+
+    def _tell_fallbacks(self, problems: dict[str, str], runtimes: dict[str, str]) -> None:
+        """Log each reason once, and when it is gone."""
+        for name in self._fallbacks.keys() - problems.keys():
+            self.get_logger().info(f"The {name} runs on {runtimes[name]}")
+        for problem in set(problems.values()) - self._told:
+            self.get_logger().warning(problem)
+            self._told.add(problem)
+        self._fallbacks = problems
 
     def _stop_work(self) -> None:
         while self._images:
@@ -321,7 +337,7 @@ class Perception(LifecycleNode):
             self.destroy_lifecycle_publisher(self._satisfaction)
         if self._pipeline is not None:
             self._pipeline.close()
-        self._pipeline, self._bundle = None, None
+        self._pipeline, self._bundle, self._fallbacks = None, None, {}
 
 
 def _seconds(stamp: Any) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mien.nodes.parameters import Parameter
 from mien.pipeline import PipelineSettings
-from mien.runtime.backend import BackendOptions
+from mien.runtime.backend import BACKENDS, BackendOptions
 
 PARAMETERS = (
     Parameter(
@@ -23,7 +23,13 @@ PARAMETERS = (
     ),
     Parameter("bundle", "", "Folder or .zip with the models; empty: the default bundle."),
     Parameter("head", "", "A head.safetensors for the bundle's backbone; empty: the bundle's own head.", live=True),
-    Parameter("backend", "onnxruntime", "What runs the networks.", choices=("onnxruntime",)),
+    Parameter("backend", "onnxruntime", "What runs the networks.", choices=BACKENDS),
+    Parameter(
+        "precision",
+        "",
+        "Of the backbone's files; empty: what the backend runs best.",
+        choices=("", "fp32", "fp16", "int8"),
+    ),
     Parameter("threads", 1, "CPU threads of one network.", 1, 64),
     Parameter("detector", "yunet", "Face detector.", choices=("yunet", "haar", "ssd")),
     Parameter(
@@ -73,5 +79,5 @@ def pipeline_settings(values: Mapping[str, Any]) -> PipelineSettings:
         maximum_faces=values["maximum_faces"],
         track_timeout_s=values["track_timeout_s"],
         smoothing_time_constant_s=values["smoothing_time_constant_s"],
-        backend=BackendOptions(values["backend"], values["threads"]),
+        backend=BackendOptions(values["backend"], values["threads"], values["precision"] or None),
     )
