@@ -24,7 +24,19 @@ OUR_ENTRIES = {"Makefile", "docs", "tools", ".ci", ".gitignore", "LICENSE"}
 HOST_ONLY = {"torch", "torchvision", "torchmetrics", "lightning", "lightning_fabric", "trainer", "export"}
 ROS = {"rclpy", "rclcpp_components", "launch", "launch_ros", "launch_testing", "ament_index_python", "cv_bridge"}
 ROS_SUFFIXES = ("_msgs", "_srvs", "_interfaces")
-NEVER_AT_IMPORT = {"torch", "tensorrt", "tensorrt_bindings", "tensorrt_rtx", "pycuda", "cuda", "rclpy", "onnx", "h5py", "trainer", "export"}
+NEVER_AT_IMPORT = {
+    "torch",
+    "tensorrt",
+    "tensorrt_bindings",
+    "tensorrt_rtx",
+    "pycuda",
+    "cuda",
+    "rclpy",
+    "onnx",
+    "h5py",
+    "trainer",
+    "export",
+}
 MODULE_OF_EXTRA = {
     "robot": "onnxruntime",
     "ros": "rclpy",
