@@ -107,7 +107,7 @@ def write_affect_bundle(folder: Path) -> Path:
     manifest = json.loads((folder / "manifest.json").read_text())
     size = manifest["backbone"]["embedding_size"]
     happiness = open_bundle(folder).manifest.labels.index("happiness")
-    weight = safetensors.numpy.load((folder / "head.safetensors").read_bytes())["classes.weight"][happiness]
+    weight = safetensors.numpy.load((folder / "head.safetensors").read_bytes())["classes.weight"][happiness] / 8
     tensors, spec = {}, {}
     for name, start in (("valence", 0), ("arousal", size // 2)):
         tensors |= {f"{name}.weight": weight[None, start : start + size // 2].copy(), f"{name}.bias": np.zeros(1, "f4")}
