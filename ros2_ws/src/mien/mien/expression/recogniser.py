@@ -96,7 +96,7 @@ class Recogniser:
             MienError: the new head cannot be used; the present one goes on.
         """
         head = self._bundle.load_head(path)
-        self._heads_given += 1
+        self._heads_given += path is not None
         self._head = head, self._heads_given if path is not None else 0  # at once: a batch has one head
 
     @property

@@ -131,7 +131,8 @@ class Perception(LifecycleNode):
         self._bundle = open_bundle(Path(self._values["bundle"] or default_bundle()))
         self._bundle.verify()
         self._pipeline = Pipeline(self._bundle, pipeline_settings(self._values), self._new_id)
-        self._exchange_head(self._values["head"])
+        if self._values["head"]:
+            self._exchange_head(self._values["head"])
         self._pipeline.warm_up()
         manifest = self._bundle.manifest
         self._emotions = self.create_lifecycle_publisher(FaceAffectArray, "emotions", 10)
