@@ -8,6 +8,7 @@ from importlib.metadata import version
 import cyclopts
 
 from mien.commands.bench import bench
+from mien.commands.engine import engine
 from mien.commands.models import app as models
 from mien.commands.read import read
 from mien.errors import MienError
@@ -18,6 +19,7 @@ app = cyclopts.App(
 app.command(read)
 app.command(models)
 app.command(bench)
+app.command(engine)
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from mien.bundle import Precision
 from mien.errors import MienError
 from mien.runtime.backend import Array, BackendOptions, Model, Network, load_network
 from mien.runtime.build_engine import EngineBuild
-from mien.runtime.device import hold_device, release_device
+from mien.runtime.device import Gpu, hold_device, release_device
 from mien.runtime.engines import EngineCache, EngineKey, MissingEngineError
 from mien.runtime.jetson import l4t_version
 from mien.runtime.tensorrt import Engine, Progress, import_tensorrt
@@ -42,14 +42,8 @@ class _Plan:
         """The file that the engine is built from."""
         return self.model.files[self.precision]()
 
-    def key(self) -> EngineKey:
-        """What the engine must be built for, on this machine as it is now."""
-        trt = import_tensorrt()
-        device = hold_device()
-        try:
-            gpu = device.call(lambda cuda: cuda.gpu)
-        finally:
-            release_device()
+    def key(self, gpu: Gpu) -> EngineKey:
+        """What the engine must be built for, on this machine."""
         return EngineKey(
             network=self.model.name,
             onnx_sha256=hashlib.sha256(self.read_onnx()).hexdigest(),
@@ -58,7 +52,7 @@ class _Plan:
             largest_batch=self.model.largest_batch,
             outputs=self.outputs,
             preprocessing=self.model.preprocessing,
-            tensorrt=trt.__version__,
+            tensorrt=import_tensorrt().__version__,
             cuda_driver=gpu.cuda_driver,
             cuda_runtime=gpu.cuda_runtime,
             gpu=gpu.name,
@@ -79,12 +73,13 @@ def _load_twin(model: Model, options: BackendOptions) -> Network:
     return load_network(model, replace(options, name="onnxruntime", precision="fp32"))
 
 
-def ensure_engine(model: Model, options: BackendOptions, progress: Progress) -> bool:
+def ensure_engine(model: Model, options: BackendOptions, again: bool, progress: Progress) -> bool:
     """Build a model's engine ahead unless it is in the cache; returns whether it was built now.
 
     Args:
         model: the network.
         options: what it will be run with.
+        again: build it even so.
         progress: told how far the build is.
 
     Raises:
@@ -93,9 +88,13 @@ def ensure_engine(model: Model, options: BackendOptions, progress: Progress) -> 
     twin = _load_twin(model, options)
     plan = _plan(model, options, twin)
     twin.close()
-    key = plan.key()
+    with _held_gpu() as gpu:
+        key = plan.key(gpu)
+    cache = EngineCache()
+    if again:
+        cache.set_aside(key)
     try:
-        EngineCache().find(key)
+        cache.find(key)
     except MissingEngineError:
         EngineBuild(key).wait(plan.read_onnx, progress)
         return True
@@ -120,6 +119,7 @@ class AcceleratedNetwork:
         self._one = np.zeros([abs(side) for side in self._plan.input_shape], np.float32)
         self._expected = _shapes(self._twin.run(self._one))
         self._pause_s = first_pause_s
+        self._key: EngineKey | None = None
         self._engine: Engine | None = None
         self._building = ""
         self._problem: str | None = None
@@ -128,7 +128,7 @@ class AcceleratedNetwork:
         self._build: EngineBuild | None = None
         self._thread: threading.Thread | None = None
         try:
-            self._engine = self._load(self._plan.key())
+            self._engine = self._load()
         except MissingEngineError as error:
             self._try_later(error, 0.0)
         except Exception as error:  # noqa: BLE001  TensorRT, CUDA and their bindings raise what they like
@@ -215,38 +215,48 @@ class AcceleratedNetwork:
                 return
 
     def _load_or_build(self) -> Engine:
-        key = self._plan.key()
         try:
-            return self._load(key)
+            return self._load()
         except MissingEngineError as error:
             self._problem = _reason(error)
         with self._lock:
-            if self._closed.is_set():
+            if self._closed.is_set() or self._key is None:
                 raise MienError("The network was closed", "Load it again")
-            self._build = EngineBuild(key)
+            self._build = EngineBuild(self._key)
         try:
             self._build.wait(self._plan.read_onnx, self._show)
         finally:
             self._build, self._building = None, ""
-        return self._load(key)
+        return self._load()
 
     def _show(self, what: str, share: float) -> None:
         self._building = f"; building an engine for TensorRT: {share:.0%}, {what}"
 
-    def _load(self, key: EngineKey) -> Engine:
+    def _load(self) -> Engine:
         """The engine from the cache, run once: the first run is slow, and may be the one that fails."""
-        engine = Engine(import_tensorrt(), EngineCache().find(key), f"the {key.network}")
-        try:
+        name = self._plan.model.name
+        with _held_gpu() as gpu, ExitStack() as on_error:
+            self._key = self._plan.key(gpu)
+            engine = Engine(import_tensorrt(), EngineCache().find(self._key), f"the {name}")
+            on_error.callback(engine.close)
             found = _shapes(engine.run(self._one))
             if found != self._expected:
                 raise MienError(
-                    f"The TensorRT engine of the {key.network} gives {found}, its fp32 file {self._expected}",
+                    f"The TensorRT engine of the {name} gives {found}, its fp32 file {self._expected}",
                     "Export the bundle again",
                 )
-        except BaseException:
-            engine.close()
-            raise
+            on_error.pop_all()
         return engine
+
+
+@contextmanager
+def _held_gpu() -> Iterator[Gpu]:
+    """The GPU, kept open meanwhile."""
+    device = hold_device()
+    try:
+        yield device.call(lambda cuda: cuda.gpu)
+    finally:
+        release_device()
 
 
 def _shapes(outputs: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:

@@ -25,7 +25,8 @@ from mien.runtime.tensorrt import Built, Tensor
 SIDECAR_VERSION = 1
 _SPARE_BYTES = 64 << 20
 """Room that a build needs on the disk beside the engine, which is about as large as its ONNX file."""
-_DTYPE = "float32"
+_DTYPE = "FLOAT"
+"""TensorRT's name for float32, which goes in and comes out whatever the precision inside."""
 
 
 class MissingEngineError(MienError):
