@@ -10,6 +10,7 @@ import importlib.util
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -163,10 +164,9 @@ class DeviceThread:
 
     def close(self) -> None:
         """Release the device after all that is queued, and end the thread."""
-        try:
+        with suppress(MienError):  # a device that has gone cannot be released
             self.call(lambda cuda: cuda.close())
-        finally:
-            self._executor.shutdown()
+        self._executor.shutdown()
 
 
 class _Shared:

@@ -75,7 +75,8 @@ class LoadedEngine:
         inputs, outputs = self._names()
         shape = tuple(self._engine.get_tensor_shape(inputs[0]))
         self.input_shape = tuple(None if size < 0 else size for size in shape)
-        self._largest = tuple(self._engine.get_tensor_profile_shape(inputs[0], 0)[2])
+        is_free = None in self.input_shape
+        self._largest = tuple(self._engine.get_tensor_profile_shape(inputs[0], 0)[2]) if is_free else shape
         # A context must have memory for activations even where the engine needs none.
         self._activations_bytes = max(self._engine.device_memory_size_v2, 1)
         self._activations = self._allocate(self._activations_bytes)
@@ -164,10 +165,11 @@ class LoadedEngine:
         """Record a CUDA graph; an engine with layers that cannot be recorded goes on without."""
         try:
             self._cuda.begin_capture()
-            with ExitStack() as ending:
-                ending.callback(_quietly, self._cuda.end_capture)
+            try:
                 self._queue(plan, pictures)
-                ending.pop_all()
+            except MienError:
+                _quietly(lambda: self._cuda.free_graph(self._cuda.end_capture()))
+                raise
             plan.graph = self._cuda.end_capture()
         except MienError:
             self._records = False
