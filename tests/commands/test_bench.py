@@ -131,6 +131,7 @@ def test_json_on_the_terminal_stands_alone() -> None:
         (["--frames", "5"], "--frames"),
         (["--backend", "abacus"], "abacus"),
         (["--precision", "int8"], "int8"),
+        (["--backend", "tensorrt"], "does not run on tensorrt, so nothing is measured"),
         (["--bundle", "/nowhere"], "/nowhere"),
         (["--json", "--no-dds"], "--json"),
     ],

@@ -12,6 +12,7 @@ import cv2
 from mien.benchmark.results import BesideDetector, Case, InProcess, NewFaces, summarise
 from mien.benchmark.scenes import RATE_HZ, FaceVideo, Scene
 from mien.bundle import Bundle
+from mien.errors import MienError
 from mien.faces.detector import Box, Image, intersection_over_union
 from mien.models.fetch import fetch
 from mien.pipeline import FaceAffect, Frame, Pipeline, PipelineSettings
@@ -37,6 +38,19 @@ def warm_pipeline(bundle: Bundle, backend: BackendOptions, interval: int) -> Pip
     return pipeline
 
 
+def check_backend(pipeline: Pipeline, backend: BackendOptions) -> None:
+    """Make sure that what was timed is what was asked for.
+
+    Raises:
+        MienError: another backend served, in whole or in part.
+    """
+    for name, problem in pipeline.problems.items():
+        raise MienError(
+            f"The {name} does not run on {backend.name}, so nothing is measured: {problem}",
+            "Where the engines are missing, build them first: mien engine",
+        )
+
+
 class Bench:
     """Measures one bundle on one backend.
 
@@ -45,7 +59,7 @@ class Bench:
         backend: what runs them, and with how many threads.
 
     Raises:
-        MienError: a model or the demo video cannot be used.
+        MienError: a model or the demo video cannot be used. Every method: another backend served.
     """
 
     def __init__(self, bundle: Bundle, backend: BackendOptions) -> None:
@@ -63,7 +77,7 @@ class Bench:
                 run.turn(frames // ROUNDS)
                 progress()
         for pipeline in pipelines.values():
-            pipeline.close()
+            self._finish(pipeline)
         return [run.result() for run in runs]
 
     def beside_detector(self, frames: int) -> BesideDetector:
@@ -81,7 +95,7 @@ class Bench:
                 small = cv2.resize(image, (320, 240))
                 pipeline_ms.append(_milliseconds(lambda: pipeline.process([_frame(image, "camera", index)])))  # noqa: B023
                 detector_ms.append(_milliseconds(lambda: detector.detect(small)))  # noqa: B023
-        pipeline.close()
+        self._finish(pipeline)
         ours, bare = (summarise(series[WARM_UP_FRAMES:]) for series in (pipeline_ms, detector_ms))
         return BesideDetector(frames, ours, bare, round(ours.median / bare.median, 3))
 
@@ -105,7 +119,7 @@ class Bench:
                 delays_ms.append((index - appears) / rate_hz * 1e3 + computing_ms)
             summary = summarise(delays_ms)
             results.append(NewFaces(rate_hz, summary.mean, round(max(delays_ms), 3)))
-        pipeline.close()
+        self._finish(pipeline)
         return results
 
     def default_rate_recall(self, faces: int, frames: int) -> float:
@@ -118,12 +132,16 @@ class Bench:
             (wanted,), (given,) = often.process([frame]), seldom.process([frame])
             expected += len(wanted)
             found += sum(_is_among(face.box, given) for face in wanted)
-        often.close()
-        seldom.close()
+        self._finish(often)
+        self._finish(seldom)
         return round(found / max(expected, 1), 4)
 
     def _pipeline(self, interval: int) -> Pipeline:
         return warm_pipeline(self._bundle, self._backend, interval)
+
+    def _finish(self, pipeline: Pipeline) -> None:
+        check_backend(pipeline, self._backend)
+        pipeline.close()
 
 
 class _Run:

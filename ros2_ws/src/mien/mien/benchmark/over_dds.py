@@ -77,6 +77,7 @@ def measure_over_dds(
             "bundle": str(bundle),
             "backend": backend.name,
             "threads": backend.threads,
+            "precision": backend.precision or "",
             "rep155": False,
         }
         settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]

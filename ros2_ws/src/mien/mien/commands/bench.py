@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from mien.benchmark.board import board_state
 from mien.benchmark.goals import goals
-from mien.benchmark.in_process import ROUNDS, Bench, warm_pipeline
+from mien.benchmark.in_process import ROUNDS, Bench, check_backend, warm_pipeline
 from mien.benchmark.law import PAPER_003, fit_law
 from mien.benchmark.machine import machine_facts, memory_of
 from mien.benchmark.over_dds import large_image_profile, measure_over_dds
@@ -95,10 +95,9 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
     start_ms = round((time.perf_counter() - started) * 1e3, 1)
     # Before the scenes are made: their video takes more memory than the pipeline.
     memory = {"pipeline in this process": memory_of(os.getpid())}
-    runtime, problem = warm.recogniser.runtime, warm.recogniser.problem
+    check_backend(warm, backend)
+    runtimes = ", ".join(sorted(set(warm.runtimes.values())))
     warm.close()
-    if problem is not None:
-        raise MienError(f"The networks do not run on {backend.name}: {problem}", "Nothing was measured")
     machine |= {f"{name} before": value for name, value in board_state().items()}
     bench = Bench(opened, backend)
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -123,7 +122,7 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
         command=shlex.join(["mien", *sys.argv[1:]]),
         machine=machine,
         bundle=f"{opened.manifest.name} {opened.sha256[:12]}",
-        runtime=", ".join([runtime, f"{backend.threads} thread{'s' * (backend.threads > 1)}", *precision]),
+        runtime=", ".join([runtimes, f"{backend.threads} thread{'s' * (backend.threads > 1)}", *precision]),
         start_ms=start_ms,
         scene=DESCRIPTION,
         pipeline_over_detector=beside.ratio,
