@@ -3,9 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from mien.bundle import Bundle, Precision
+import msgspec
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from export.calibration import calibration_pictures, rendered_pictures
+from export.card import model_card
+from export.figures import measured
+from export.graph import export_graph
+from export.half import to_fp16
+from export.heads import make_head
+from export.manifest import check_cards, describe, join_figures
+from export.output import new_bundle, write_file
+from export.quantize import quantize
+from mien.bundle import (
+    MANIFEST_VERSION,
+    BackboneSpec,
+    Bundle,
+    File,
+    HeadFile,
+    LandmarksSpec,
+    Manifest,
+    Precision,
+    encode_manifest,
+    open_bundle,
+)
+from mien.errors import MienError
+from mien.expression.recogniser import Recogniser
+from mien.models.default_bundle import default_bundle
+from mien.runtime.backend import BackendOptions
+from trainer.data.face_squares import landmarks_model
+from trainer.stages.checkpoint import Card, open_network
+
+Tell = Callable[[str], None]
+"""Told what is being done."""
 
 
 def export_bundle(
@@ -15,7 +50,7 @@ def export_bundle(
     precisions: Sequence[Precision] = ("fp32",),
     has_feature_map: bool = False,
     name: str | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Tell = lambda _: None,
 ) -> Bundle:
     """Make a bundle, in place of one that is there; an error leaves everything as it was.
 
@@ -25,7 +60,7 @@ def export_bundle(
         folder: of the bundle.
         precisions: of the backbone; fp32 is always there.
         has_feature_map: the graph also gives the last map before it is pooled, for explanations.
-        name: of the model; None = made of architecture and lineage.
+        name: of the model; None = made of architecture and data, or as the bundle has it.
         tell: told what is being done.
 
     Raises:
@@ -33,4 +68,121 @@ def export_bundle(
             checkpoints by more than 1e-4; a precision cannot be reached; the folder holds something else than a bundle
             or cannot be written.
     """
-    raise NotImplementedError
+    with new_bundle(folder) as partial:
+        if any(source.suffix == ".zip" or (source / "manifest.json").is_file() for source in sources):
+            manifest = _add_to_bundle(sources, has_feature_map, partial, precisions, tell)
+        else:
+            manifest = _from_checkpoints(sources, has_feature_map, partial, precisions, tell)
+        _finish(partial, msgspec.structs.replace(manifest, name=name or manifest.name), tell)
+    return open_bundle(folder)
+
+
+def _from_checkpoints(
+    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], tell: Tell
+) -> Manifest:
+    """Write all files of a new bundle but card and manifest."""
+    opened = [open_network(source) for source in sources]
+    networks, cards = [network for network, _ in opened], [card for _, card in opened]
+    check_cards(sources, cards)
+    if cards[0].crop.kind == "uncropped":
+        tell("warning: trained on whole pictures; in a camera's image it sees the scene, not one face")
+    tell("fp32: writing the graph, and comparing it with torch")
+    fp32 = export_graph(networks, has_feature_map)
+    base = open_bundle(default_bundle())
+    detector, landmarks = base.manifest.detector, _write_landmarks(folder, cards[0])
+    words = describe(cards, [] if landmarks is None else [f"Landmarks: {landmarks.file.licence}"])
+    by = f"trained with mien {version('mien')}, checkpoint {' and '.join(card.sha256[:12] for card in cards)}"
+    origin = f"{words.lineage} ({by})", words.licence
+
+    def pictures() -> NDArray[np.float32]:
+        return np.concatenate([calibration_pictures(source) for source in sources])
+
+    write_file(folder, detector.file.path, base.read(detector.file))
+    spec, tensors = make_head(networks)
+    head = write_file(folder, "head.safetensors", safetensors.numpy.save(dict(tensors)))
+    return Manifest(
+        format="mien-bundle",
+        version=MANIFEST_VERSION,
+        **words._asdict(),
+        detector=detector,
+        backbone=BackboneSpec(
+            files=_write_precisions(folder, fp32, ["fp32", *precisions], pictures, origin, tell),
+            input=cards[0].input,
+            crop=cards[0].crop,
+            embedding_output="embedding",
+            embedding_size=sum(card.embedding_size for card in cards),
+            feature_map_output="feature_map" if has_feature_map else None,
+        ),
+        head=HeadFile(File("head.safetensors", head, *origin), spec),
+        landmarks=landmarks,
+        accuracy=join_figures([measured(source) for source in sources]),
+    )
+
+
+def _add_to_bundle(
+    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], tell: Tell
+) -> Manifest:
+    """Write the files of a bundle again, with more precisions."""
+    bundle = open_bundle(sources[0])
+    manifest, backbone = bundle.manifest, bundle.manifest.backbone
+    if len(sources) > 1:
+        raise MienError(f"{bundle.path} is a bundle and cannot be put together with others", "Name checkpoints only")
+    if "fp32" not in backbone.files or backbone.embedding_output != "embedding":
+        raise MienError(
+            f"{bundle.path} has no backbone in fp32 with an output 'embedding'", "Export its checkpoint again"
+        )
+    if has_feature_map and backbone.feature_map_output is None:
+        raise MienError(f"{bundle.path} was made without a feature map", "Export its checkpoint again with it")
+    Recogniser(bundle, BackendOptions(precision="fp32")).close()
+    for file in bundle.files():
+        if file != manifest.card:
+            write_file(folder, file.path, bundle.read(file))
+    fp32 = backbone.files["fp32"]
+    added: list[Precision] = [precision for precision in precisions if precision != "fp32"]
+    new = _write_precisions(
+        folder, bundle.read(fp32), added, lambda: rendered_pictures(bundle), (fp32.source, fp32.licence), tell
+    )
+    return msgspec.structs.replace(manifest, backbone=msgspec.structs.replace(backbone, files=backbone.files | new))
+
+
+def _write_precisions(
+    folder: Path,
+    fp32: bytes,
+    precisions: Sequence[Precision],
+    pictures: Callable[[], NDArray[np.float32]],
+    origin: tuple[str, str],
+    tell: Tell,
+) -> dict[Precision, File]:
+    files: dict[Precision, File] = {}
+    for precision in dict.fromkeys(precisions):
+        data = fp32
+        if precision == "fp16":
+            tell("fp16: converting")
+            data = to_fp16(fp32)
+        elif precision == "int8":
+            tell("int8: calibrating on pictures of the training part")
+            data = quantize(fp32, pictures())
+        path = f"backbone.{precision}.onnx"
+        files[precision] = File(path, write_file(folder, path, data), *origin)
+    return files
+
+
+def _write_landmarks(folder: Path, card: Card) -> LandmarksSpec | None:
+    """The landmark network, where the crop needs it."""
+    if card.crop.kind not in ("outer", "inner"):
+        return None
+    data, spec = landmarks_model()
+    write_file(folder, spec.file.path, data)
+    return spec
+
+
+def _finish(folder: Path, manifest: Manifest, tell: Tell) -> None:
+    """Write card and manifest, and load the bundle as a robot does, in each precision."""
+    card = write_file(folder, "README.md", model_card(manifest))
+    manifest = msgspec.structs.replace(manifest, card=File("README.md", card, "written by mien-export", "as the model"))
+    write_file(folder, "manifest.json", encode_manifest(manifest))
+    bundle = open_bundle(folder)
+    bundle.verify()
+    for precision in manifest.backbone.files:
+        tell(f"{precision}: loading it as a robot does")
+        Recogniser(bundle, BackendOptions(precision=precision)).close()

@@ -34,6 +34,24 @@ NO_FACE = Missing("no face found")
 NO_LANDMARKS = Missing("no landmarks")
 
 
+def landmarks_model() -> tuple[bytes, LandmarksSpec]:
+    """The landmark network that faces are cut by, as an ONNX file, and how it is used.
+
+    Raises:
+        MienError: it cannot be fetched.
+    """
+    model = find_model(_MODEL)
+    licence = f"{model.licence}. {model.licence_note}"
+    spec = LandmarksSpec(
+        File("landmarks.onnx", model.sha256, f"{model.archive}, {model.path}: {model.source}", licence),
+        # Grey, divided by 256, as the network's publishers run it.
+        InputSpec(64, 64, "grey", (0.0,), (1 / 256,)),
+        CropSpec("box", 0.1),
+        "output",
+    )
+    return fetch(_MODEL).read_bytes(), spec
+
+
 class FaceSquares:
     """Says which square of a picture shows the face. Several threads may ask; each has networks of its own.
 
@@ -107,14 +125,6 @@ class FaceSquares:
 
     def _find_locator(self) -> LandmarkLocator:
         if not hasattr(self._own, "locator"):
-            model = find_model(_MODEL)
-            # Grey, divided by 256, as the network's publishers run it.
-            spec = LandmarksSpec(
-                File(model.path, model.sha256, model.source, model.licence),
-                InputSpec(64, 64, "grey", (0.0,), (1 / 256,)),
-                CropSpec("box", 0.1),
-                "output",
-            )
-            self._own.locator = LandmarkLocator(fetch(_MODEL).read_bytes(), spec, BackendOptions())
+            self._own.locator = LandmarkLocator(*landmarks_model(), BackendOptions())
         locator: LandmarkLocator = self._own.locator
         return locator

@@ -161,6 +161,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     landmarks: LandmarksSpec | None = None
     identity: IdentitySpec | None = None
     accuracy: tuple[Accuracy, ...] = ()
+    card: File | None = None
+    """What a person should know before using it: README.md."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,8 @@ class Bundle:
         """All files that the manifest names."""
         manifest = self.manifest
         optional = [part.file for part in (manifest.landmarks, manifest.identity) if part is not None]
-        return [manifest.detector.file, *manifest.backbone.files.values(), manifest.head.file, *optional]
+        card = [manifest.card] if manifest.card is not None else []
+        return [manifest.detector.file, *manifest.backbone.files.values(), manifest.head.file, *optional, *card]
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -24,7 +24,7 @@ from mien.bundle import (
     ValenceArousalSpec,
     encode_manifest,
 )
-from mien.expression.circumplex import RUSSELL_MEHRABIAN_1977
+from mien.expression.circumplex import CITATION, RUSSELL_MEHRABIAN_1977
 from mien.expression.head import DenseLayerSpec, HeadOutputSpec, HeadPartSpec, HeadSpec
 from mien.models.cache import write_atomically
 from mien.models.catalogue import find_model
@@ -33,6 +33,8 @@ from mien.models.yunet import free_input_size
 
 LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 """The network's outputs in order (FER2013's: angry, disgust, fear, happy, sad, surprise, neutral)."""
+
+DETECTOR_DATA = "WIDER FACE (detector)"
 
 _NOTE = (
     "A smoke check: three people make half of the faces, fear does not occur, disgust, anger and surprise hardly do."
@@ -79,7 +81,7 @@ def _manifest(detector: File, backbone: File, head: File, split: SplitNetwork) -
         licence="Networks MIT as their publishers state; the terms of their training pictures (FER2013, WIDER FACE) "
         "do not follow from it. See each file.",
         lineage="FER2013",
-        data_sets=("FER2013", "WIDER FACE (detector)"),
+        data_sets=("FER2013", DETECTOR_DATA),
         labels=LABELS,
         # Size and thresholds are the defaults of the YuNet class in OpenCV Zoo (its demo asks for a score of 0.9).
         detector=DetectorSpec("yunet", detector, width=320, score_threshold=0.6, nms_threshold=0.3),
@@ -98,9 +100,7 @@ def _manifest(detector: File, backbone: File, head: File, split: SplitNetwork) -
         valence_arousal=ValenceArousalSpec(
             source="circumplex",
             coordinates={label: RUSSELL_MEHRABIAN_1977[label] for label in LABELS},
-            citation="J. A. Russell, A. Mehrabian: Evidence for a three-factor theory of emotions. Journal of Research "
-            "in Personality 11 (1977) 273-294: mean pleasure and arousal of happy, surprised, angry, fearful, "
-            "disgusted and sad; neutral is the origin by definition. Ratings of words, not of faces.",
+            citation=CITATION,
         ),
         accuracy=MEASURED,
     )

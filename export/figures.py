@@ -1,0 +1,59 @@
+"""Measured figures of a checkpoint, with what they rest on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien.bundle import Accuracy
+from trainer.evaluate.predictions import Training, load_predictions, test_result
+from trainer.stages.job_result import answers_file, read_job
+from trainer.stages.result import TestResult
+
+
+def measured(checkpoint: Path) -> tuple[Accuracy, ...]:
+    """The figures that a checkpoint's own stage reached, from the answers that lie beside it.
+
+    Args:
+        checkpoint: its folder.
+
+    Returns:
+        For each test part all figures; none where the folder holds no finished job. People are 0 where the data set
+        does not name them.
+
+    Raises:
+        MienError: the job or its answers are damaged.
+    """
+    job = read_job(checkpoint)
+    if job is None:
+        return ()
+    found: list[Accuracy] = []
+    for source, test in job.tests.items():
+        file = answers_file(checkpoint, source)
+        predictions = load_predictions(file)
+        training = [Training(job.people, job.means)] * (int(predictions.fold.max(initial=0)) + 1)
+        result = test_result(
+            predictions,
+            training,
+            source=source,
+            data=test.data,
+            split=test.split,
+            left_out=test.left_out,
+            file=file.name,
+        )
+        found += _of_test(result)
+    return tuple(found)
+
+
+def _of_test(result: TestResult) -> list[Accuracy]:
+    notes = []
+    if result.people is None:
+        notes.append("people are not named")
+    if result.shared_people:
+        notes.append(f"{result.shared_people} of the people were trained on too")
+    if result.left_out:
+        notes.append("left out: " + ", ".join(f"{count} × {why}" for why, count in result.left_out.items()))
+    people, note = result.people or 0, "; ".join(notes)
+    return [
+        Accuracy(metric.replace("_", " "), round(value, 4), result.data, result.split, people, result.pictures, note)
+        for metric, value in result.figures.items()
+    ]

@@ -1,0 +1,135 @@
+"""What a bundle says of checkpoints: the manifest from their cards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mien.bundle import CANONICAL_LABELS, Accuracy, ValenceArousalSpec
+from mien.errors import MienError
+from mien.expression.circumplex import CITATION, RUSSELL_MEHRABIAN_1977
+from mien.models.build_default_bundle import DETECTOR_DATA
+from trainer.stages.checkpoint import Card
+from trainer.stages.material import JOINT
+
+_OWNERS = "The weights belong to who trained them; the terms of the pictures may limit their use."
+
+
+class Words(NamedTuple):
+    """The manifest's fields that follow from cards alone."""
+
+    name: str
+    description: str
+    licence: str
+    lineage: str
+    data_sets: tuple[str, ...]
+    labels: tuple[str, ...]
+    valence_arousal: ValenceArousalSpec | None
+
+
+def check_cards(folders: Sequence[Path], cards: Sequence[Card]) -> None:
+    """Check that checkpoints make one bundle.
+
+    Raises:
+        MienError: one has no lineage or tells nothing that a robot reads, or they do not fit each other.
+    """
+    for folder, card in zip(folders, cards, strict=True):
+        if not card.lineage:
+            raise MienError(
+                f"{folder}: its card has no lineage, so nobody could say what it has learned from",
+                "Name a checkpoint that mien-train has made",
+            )
+        unknown = sorted(set(card.outputs.labels) - set(CANONICAL_LABELS))
+        if unknown:
+            raise MienError(
+                f"{folder} tells {len(card.outputs.labels)} classes that are no expressions, such as {unknown[0]!r}",
+                "Export a stage that learned expressions, valence or arousal; what it learned goes on in those",
+            )
+        for name in ("input", "crop"):
+            _check_same(name, folders[0], getattr(cards[0], name), folder, getattr(card, name))
+        if card.outputs.labels:
+            first = next(i for i, other in enumerate(cards) if other.outputs.labels)
+            _check_same("labels", folders[first], cards[first].outputs.labels, folder, card.outputs.labels)
+    _check_affect([(folder, name) for folder, card in zip(folders, cards, strict=True) for name in card.outputs.affect])
+
+
+def describe(cards: Sequence[Card], licences: Iterable[str]) -> Words:
+    """Say in words what checkpoints are.
+
+    Args:
+        cards: checked.
+        licences: terms beside those of the cards.
+    """
+    labels = next((card.outputs.labels for card in cards if card.outputs.labels), ())
+    affects = [name for card in cards for name in card.outputs.affect]
+    spec, names = cards[0].input, _once(card.architecture for card in cards)
+    last = " and ".join(_once(card.lineage[-1].data for card in cards))
+    told = [*([f"{len(labels)} expressions ({', '.join(labels)})"] if labels else []), *affects]
+    data = _once(name for card in cards for step in card.lineage for name in step.data.split(JOINT))
+    weights = _once(card.weights for card in cards if card.weights)
+    terms = _once([*(one for card in cards for one in card.licences), *licences])
+    return Words(
+        name=re.sub(r"[^a-z0-9+]+", "-", f"{' '.join(names)} {last}".lower()).strip("-"),
+        description=f"{_listed(told).capitalize()} from a face of {spec.width}x{spec.height} pixels "
+        f"({spec.channels}), learned by {_listed(names)} on {last}.",
+        licence=" ".join([_OWNERS, *terms]),
+        lineage="; ".join(_once(card.lineage_text for card in cards)),
+        data_sets=(*weights, *data, DETECTOR_DATA),
+        labels=labels,
+        valence_arousal=_valence_arousal(labels, affects),
+    )
+
+
+def join_figures(figures: Sequence[tuple[Accuracy, ...]]) -> tuple[Accuracy, ...]:
+    """Figures of networks side by side; of several each says whose it is."""
+    if len(figures) == 1:
+        return figures[0]
+    return tuple(
+        msgspec.structs.replace(one, note="; ".join(filter(None, [f"network {number} alone", one.note])))
+        for number, of_network in enumerate(figures, 1)
+        for one in of_network
+    )
+
+
+def _check_same(what: str, folder: Path, expected: Any, other: Path, found: Any) -> None:
+    if found != expected:
+        shown = [msgspec.json.encode(one).decode() for one in (expected, found)]
+        raise MienError(
+            f"{folder} and {other} do not fit each other: {what} {shown[0]} and {shown[1]}",
+            "Export checkpoints of the same recipe together, or each in a bundle of its own",
+        )
+
+
+def _check_affect(told: Sequence[tuple[Path, str]]) -> None:
+    names = [name for _, name in told]
+    for folder, name in told:
+        if names.count(name) > 1:
+            raise MienError(f"Several of these checkpoints tell {name}, as {folder}", "Name one of them")
+    if len(names) == 1:
+        missing = "arousal" if names[0] == "valence" else "valence"
+        raise MienError(
+            f"{told[0][0]} tells {names[0]}, and nothing here tells {missing}",
+            f"Name the checkpoint of its twin for {missing} as well",
+        )
+
+
+def _valence_arousal(labels: Sequence[str], affects: Sequence[str]) -> ValenceArousalSpec | None:
+    """The model's own outputs, −1 to 1 as all data sets give them; else from the classes, where each has a place."""
+    if affects:
+        return ValenceArousalSpec("head", -1.0, 1.0)
+    if not set(labels) <= set(RUSSELL_MEHRABIAN_1977):
+        return None
+    coordinates = {label: RUSSELL_MEHRABIAN_1977[label] for label in labels}
+    return ValenceArousalSpec("circumplex", coordinates=coordinates, citation=CITATION)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _once(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(words))

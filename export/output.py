@@ -1,0 +1,82 @@
+"""The folder of a bundle: replaced as a whole or not at all, and only where a bundle was."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mien.bundle import open_bundle
+from mien.errors import MienError
+from trainer.data.output import output_errors
+
+
+@contextmanager
+def new_bundle(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write a bundle into; in the end it takes the place of the bundle that is there.
+
+    Raises:
+        MienError: something else than a bundle is there, or the disk is full or cannot be written. Nothing has changed
+            then, nor after any other error.
+    """
+    _check_is_bundle(folder)
+    folder = folder.resolve()
+    partial, old = (folder.with_name(f".{folder.name}.{kind}-{uuid.uuid4().hex}") for kind in ("new", "old"))
+    with output_errors(folder):
+        partial.mkdir(parents=True)
+    try:
+        yield partial
+        with output_errors(folder):
+            if folder.exists():
+                folder.rename(old)
+            try:
+                partial.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_file(folder: Path, name: str, data: bytes) -> str:
+    """Write a file that lasts through a power cut.
+
+    Returns:
+        Its checksum.
+
+    Raises:
+        MienError: the disk is full, or the folder cannot be written.
+    """
+    path = folder / name
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check_is_bundle(folder: Path) -> None:
+    """Refuse to replace what is not a bundle, or holds more than its files."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    remedy = "Name a new folder, or a bundle's that may be replaced"
+    try:
+        bundle = open_bundle(folder) if folder.is_dir() else None
+    except MienError as error:
+        raise MienError(f"{folder} is there and is not a bundle", remedy) from error
+    if bundle is None:
+        raise MienError(f"{folder} is a file", remedy)
+    own = {"manifest.json", *(file.path for file in bundle.files())}
+    others = [
+        path for path in folder.rglob("*") if not path.is_dir() and path.relative_to(folder).as_posix() not in own
+    ]
+    if others:
+        raise MienError(f"{folder} holds a bundle and something else, as {others[0]}", remedy)
