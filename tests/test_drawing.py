@@ -77,15 +77,16 @@ def test_the_box_has_the_colour_of_its_expression_and_the_face_stays_visible(exp
 
 @pytest.mark.parametrize("side", [150, 30])
 def test_a_face_without_classes_shows_valence_and_arousal_as_numbers(side) -> None:
-    def drawn(valence: float):
-        one = face(Box(200, 100, side, side), "", math.nan, valence, -0.5)
+    def drawn(both: float):
+        one = face(Box(200, 100, side, side), "", math.nan, both, both)
         return draw(grey(), [replace(one, probabilities=np.empty(0, np.float32))], ())
 
     assert (drawn(0.5)[100, 200 : 200 + side] == 255).all(), "a white box"
     outside = np.ones((360, 640), bool)
     outside[90 : 110 + side, 190 : 210 + side] = False
     assert (drawn(0.5) != grey()).any(axis=-1)[outside].any()
-    assert ((drawn(0.5) != drawn(-0.5)).any(axis=-1) & outside).any(), "numbers differ"
+    # Both dots are at the edge of the disc, at 45 degrees: only the numbers differ.
+    assert ((drawn(1.0) != drawn(0.8)).any(axis=-1) & outside).any()
 
 
 def test_every_canonical_label_has_its_own_colour() -> None:
