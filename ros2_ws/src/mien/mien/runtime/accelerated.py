@@ -215,10 +215,8 @@ class AcceleratedNetwork:
                 return
 
     def _load_or_build(self) -> Engine:
-        try:
+        with suppress(MissingEngineError):
             return self._load()
-        except MissingEngineError as error:
-            self._problem = _reason(error)
         with self._lock:
             if self._closed.is_set() or self._key is None:
                 raise MienError("The network was closed", "Load it again")
@@ -234,10 +232,10 @@ class AcceleratedNetwork:
 
     def _load(self) -> Engine:
         """The engine from the cache, run once: the first run is slow, and may be the one that fails."""
-        name = self._plan.model.name
+        name, trt = self._plan.model.name, import_tensorrt()
         with _held_gpu() as gpu, ExitStack() as on_error:
             self._key = self._plan.key(gpu)
-            engine = Engine(import_tensorrt(), EngineCache().find(self._key), f"the {name}")
+            engine = Engine(trt, EngineCache().find(self._key), f"the {name}")
             on_error.callback(engine.close)
             found = _shapes(engine.run(self._one))
             if found != self._expected:
