@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mien.bundle import Precision
 from mien.errors import MienError
 from mien.models.cache import CACHE_VARIABLE
 from mien.runtime.backend import BACKENDS, BackendOptions, Model, Network, load_network
@@ -116,6 +118,28 @@ def test_tensorrt_keeps_its_engines_and_builds_for_every_batch_at_once(
     outputs = network.run(faces)
     assert sessions.batches == [16, 16, 8]
     assert np.allclose(outputs["embedding"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_tensorrt_is_allowed_the_precision_of_the_file(precision: Precision, sessions: Sessions) -> None:
+    files: dict[Precision, Any] = dict.fromkeys(("fp32", "fp16", "int8"), small_backbone)
+    load_network(Model("backbone", "a test", files), BackendOptions("onnxruntime-tensorrt", precision=precision))
+    allowed = {name for name in sessions.asked()[1] if name in ("trt_fp16_enable", "trt_int8_enable")}
+    assert allowed == ({f"trt_{precision}_enable"} if precision != "fp32" else set())
+
+
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_the_file_of_the_precision_asked_for_is_read(precision: Precision | None) -> None:
+    read: list[str] = []
+
+    def file(name: str) -> bytes:
+        read.append(name)
+        return small_backbone()
+
+    names: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+    files = {name: partial(file, name) for name in names}
+    load_network(Model("backbone", "a test", files), BackendOptions(precision=precision))
+    assert read == [precision or "fp32"]
 
 
 def test_tensorrt_needs_no_range_where_the_batch_is_fixed(sessions: Sessions) -> None:

@@ -108,9 +108,5 @@ def load_network(model: Model, options: BackendOptions) -> Network:
     if options.name in BACKENDS:
         from mien.runtime.onnxruntime import OnnxRuntimeNetwork
 
-        precision = model.choose(*([options.precision] if options.precision else []), "fp32")
-        onnx = model.files[precision]()
-        return OnnxRuntimeNetwork(
-            onnx, model.path, options.threads, model.input_size, options.name, model.largest_batch
-        )
+        return OnnxRuntimeNetwork(model, options)
     raise MienError(f"Unknown backend {options.name!r}", f"Choose one of: {', '.join(BACKENDS)}")

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from mien.errors import MienError
-from mien.runtime.backend import Array
+from mien.runtime.backend import Array, BackendOptions, Model
 from mien.runtime.providers import PROVIDERS, Provider, check_present, tensorrt_options
 
 _EXTERNAL_DATA = b"\n\x08location\x12"
@@ -40,41 +40,32 @@ class OnnxRuntimeNetwork:
     """A network in ONNX Runtime; see `mien.runtime.backend.Network`.
 
     Args:
-        model: the ONNX file's bytes, already checked.
-        name: what to call it in errors.
-        threads: CPU threads.
-        input_size: (height, width) to fix the input to, or None.
-        backend: one of `PROVIDERS`.
-        largest_batch: the most pictures that TensorRT builds for; larger batches run in parts there.
+        model: the network; of its files the one in fp32, unless another precision is asked for.
+        options: its name is one of `PROVIDERS`.
 
     Raises:
         MienError: the file cannot be loaded, or the provider is not installed or does not start.
     """
 
-    def __init__(
-        self,
-        model: bytes,
-        name: str,
-        threads: int,
-        input_size: tuple[int, int] | None,
-        backend: str = "onnxruntime",
-        largest_batch: int = 1,
-    ) -> None:
-        if _EXTERNAL_DATA in model:
+    def __init__(self, model: Model, options: BackendOptions) -> None:
+        name, provider = model.path, PROVIDERS[options.name]
+        check_present(provider)
+        precision = model.choose(*([options.precision] if options.precision else []), "fp32")
+        onnx = model.files[precision]()
+        if _EXTERNAL_DATA in onnx:
             raise MienError(
                 f"{name} keeps weights in another file, which no checksum covers", "Export it with its weights inside"
             )
-        provider = self._provider = PROVIDERS[backend]
-        check_present(provider)
-        options = session_options(threads, input_size)
-        settings = dict(provider.options)
-        if backend == "onnxruntime-openvino":
-            settings["num_of_threads"] = str(threads)
-        if backend == "onnxruntime-tensorrt":
-            source = _load(model, name, options, PROVIDERS["onnxruntime"], {}).get_inputs()[0]
-            settings = tensorrt_options(source.name, source.shape, largest_batch)
-        self._session = _load(model, name, options, provider, settings)
-        self._largest_batch = largest_batch if backend == "onnxruntime-tensorrt" else None
+        settings = session_options(options.threads, model.input_size)
+        of_provider = dict(provider.options)
+        if options.name == "onnxruntime-openvino":
+            of_provider["num_of_threads"] = str(options.threads)
+        if options.name == "onnxruntime-tensorrt":
+            source = _load(onnx, name, settings, PROVIDERS["onnxruntime"], {}).get_inputs()[0]
+            of_provider = tensorrt_options(source.name, source.shape, model.largest_batch, precision)
+        self._session = _load(onnx, name, settings, provider, of_provider)
+        self._provider = provider
+        self._largest_batch = model.largest_batch if options.name == "onnxruntime-tensorrt" else None
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)":
             found = ", ".join(f"{one.name} {one.type}" for one in inputs)
@@ -119,12 +110,12 @@ class OnnxRuntimeNetwork:
 
 
 def _load(
-    model: bytes, name: str, options: onnxruntime.SessionOptions, provider: Provider, settings: dict[str, str]
+    onnx: bytes, name: str, settings: onnxruntime.SessionOptions, provider: Provider, of_provider: dict[str, str]
 ) -> onnxruntime.InferenceSession:
     wanted, *others = provider.names
-    providers = [(wanted, settings), *((other, {}) for other in others)]
+    providers = [(wanted, of_provider), *((other, {}) for other in others)]
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+        session = onnxruntime.InferenceSession(onnx, settings, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a dozen unrelated types
         remedy = "Fetch or export the bundle again"
         if provider.needs:

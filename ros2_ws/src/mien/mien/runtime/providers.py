@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import onnxruntime
 
+from mien.bundle import Precision
 from mien.errors import MienError
 from mien.models.cache import cache_folder, make_folder
 
@@ -71,7 +72,9 @@ def check_present(provider: Provider) -> None:
         )
 
 
-def tensorrt_options(name: str, shape: list[int | str | None], largest_batch: int) -> dict[str, str]:
+def tensorrt_options(
+    name: str, shape: list[int | str | None], largest_batch: int, precision: Precision
+) -> dict[str, str]:
     """Where ONNX Runtime's TensorRT keeps its engines, and what it builds them for.
 
     Without a range of batches it would build for minutes at each new number of faces.
@@ -80,6 +83,7 @@ def tensorrt_options(name: str, shape: list[int | str | None], largest_batch: in
         name: of the network's input.
         shape: of the input, NCHW; its batch size is free where it is not a number.
         largest_batch: of that range.
+        precision: of the file; TensorRT must be allowed what it uses.
 
     Raises:
         MienError: the cache cannot be written.
@@ -87,8 +91,10 @@ def tensorrt_options(name: str, shape: list[int | str | None], largest_batch: in
     folder = str(make_folder(cache_folder() / "onnxruntime-tensorrt"))
     options = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
     options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+    if precision != "fp32":
+        options[f"trt_{precision}_enable"] = "1"
     if isinstance(shape[0], int):
         return options
-    for bound, batch in (("min", 1), ("opt", min(4, largest_batch)), ("max", largest_batch)):
+    for bound, batch in (("min", 1), ("opt", min(2, largest_batch)), ("max", largest_batch)):
         options[f"trt_profile_{bound}_shapes"] = f"{name}:{'x'.join(map(str, [batch, *shape[1:]]))}"
     return options
