@@ -1,12 +1,16 @@
-"""Run in a process of its own, with the fake driver as libcuda: real cuda.bindings, or pycuda, over it.
+"""Run in a process of its own, with the fake driver as libcuda: the bindings over it, and engines over them.
 
-Prints what happened as JSON.
+    python -m tests.runtime.on_fake_driver [cuda-bindings | pycuda]
+
+Takes cuda.bindings as installed, or the fake pycuda; without an argument what is installed. Prints what happened as JSON.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +56,10 @@ def out_of_memory() -> str:
 
 
 def main() -> None:
+    if "pycuda" in sys.argv:
+        sys.modules["pycuda"] = importlib.import_module("tests.runtime.fake_pycuda")
+    if "cuda-bindings" in sys.argv:
+        sys.modules["pycuda"] = None  # type: ignore[assignment]
     fake_tensorrt.gpu = DriverGpu()  # type: ignore[assignment]
     shapes = [(batch, 1, SIZE_PX, SIZE_PX) for batch in (1, 2, 4)]
     model = small_backbone()

@@ -35,15 +35,18 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_cuda_bindings_run_engines_and_give_everything_back(driver: Path) -> None:
-    done = run("-m", "tests.runtime.on_fake_driver", LD_LIBRARY_PATH=str(driver))
+@pytest.mark.parametrize("binding", ["cuda-bindings", "pycuda"])
+def test_engines_run_and_give_everything_back(driver: Path, binding: str) -> None:
+    if binding == "cuda-bindings":
+        pytest.importorskip("cuda.bindings")
+    done = run("-m", "tests.runtime.on_fake_driver", binding, LD_LIBRARY_PATH=str(driver))
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["right"] == [True] * 12
     assert report["gpu"][:3] == ["Fake Orin", "8.7", "12.6"]
     assert report["gpu"][3].split(".")[0] in ("12", "13")
     assert report["gpu"][4] == 1 << 20
-    assert report["binding"].startswith("cuda-bindings 1")
+    assert report["binding"].startswith(f"{binding} ")
     # A stream, the context, activations, 2 buffers on each side, and 4 graphs.
     assert report["alive"] == 2 + 1 + 4 + 4
     assert report["memory"].startswith("The GPU's memory is full. Close other programs")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +20,10 @@ class CudaBindings(CudaGraphs):
     """
 
     def __init__(self) -> None:
-        from cuda.bindings import driver
+        from cuda.bindings import __version__, driver
 
         self._driver_api = driver
+        self._version = __version__
         try:
             self._do(driver.cuInit, 0)
         except RuntimeError as error:  # no libcuda on this machine
@@ -55,7 +55,7 @@ class CudaBindings(CudaGraphs):
     @property
     def binding(self) -> str:
         """Name and version of the package."""
-        return f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
+        return f"cuda-bindings {self._version}"
 
     @property
     def stream(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,10 +24,12 @@ class PyCuda(CudaGraphs):
 
     def __init__(self) -> None:
         try:
+            import pycuda
             from pycuda import driver
         except ImportError as error:  # no libcuda on this machine, or pycuda was built for another one
             raise cuda_error("pycuda", str(error)) from error
         self._pycuda = driver
+        self._version = pycuda.VERSION_TEXT
         self._memory: dict[int, Any] = {}
         with self._errors("cuInit"):
             driver.init()
@@ -54,7 +55,7 @@ class PyCuda(CudaGraphs):
     @property
     def binding(self) -> str:
         """Name and version of the package."""
-        return f"pycuda {importlib.metadata.version('pycuda')}"
+        return f"pycuda {self._version}"
 
     @property
     def stream(self) -> int:
