@@ -2,7 +2,7 @@
 
     python -m tests.runtime.on_fake_driver [cuda-bindings | pycuda]
 
-Takes cuda.bindings as installed, or the fake pycuda; without an argument what is installed. Prints what happened as JSON.
+Takes cuda.bindings, or the fake pycuda; without an argument what is installed. Prints what happened as JSON.
 """
 
 from __future__ import annotations
