@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class _Plan:
         """The file that the engine is built from."""
         return self.model.files[self.precision]()
 
-    def key(self, gpu: Gpu) -> EngineKey:
+    def key(self, trt: ModuleType, gpu: Gpu) -> EngineKey:
         """What the engine must be built for, on this machine."""
         return EngineKey(
             network=self.model.name,
@@ -52,7 +53,7 @@ class _Plan:
             largest_batch=self.model.largest_batch,
             outputs=self.outputs,
             preprocessing=self.model.preprocessing,
-            tensorrt=import_tensorrt().__version__,
+            tensorrt=trt.__version__,
             cuda_driver=gpu.cuda_driver,
             cuda_runtime=gpu.cuda_runtime,
             gpu=gpu.name,
@@ -88,8 +89,8 @@ def ensure_engine(model: Model, options: BackendOptions, again: bool, progress: 
     twin = _load_twin(model, options)
     plan = _plan(model, options, twin)
     twin.close()
-    with _held_gpu() as gpu:
-        key = plan.key(gpu)
+    with _held_gpu() as (trt, gpu):
+        key = plan.key(trt, gpu)
     cache = EngineCache()
     if again:
         cache.set_aside(key)
@@ -201,8 +202,7 @@ class AcceleratedNetwork:
     def _work(self, pause_s: float, failed: Engine | None) -> None:
         """Until an engine runs: wait, load or build it."""
         if failed is not None:
-            with suppress(Exception):  # freeing memory of a device that has vanished fails too
-                failed.close()
+            failed.close()
         while not self._closed.wait(pause_s):
             try:
                 engine = self._load_or_build()
@@ -232,9 +232,9 @@ class AcceleratedNetwork:
 
     def _load(self) -> Engine:
         """The engine from the cache, run once: the first run is slow, and may be the one that fails."""
-        name, trt = self._plan.model.name, import_tensorrt()
-        with _held_gpu() as gpu, ExitStack() as on_error:
-            self._key = self._plan.key(gpu)
+        name = self._plan.model.name
+        with _held_gpu() as (trt, gpu), ExitStack() as on_error:
+            self._key = self._plan.key(trt, gpu)
             engine = Engine(trt, EngineCache().find(self._key), f"the {name}")
             on_error.callback(engine.close)
             found = _shapes(engine.run(self._one))
@@ -248,11 +248,11 @@ class AcceleratedNetwork:
 
 
 @contextmanager
-def _held_gpu() -> Iterator[Gpu]:
-    """The GPU, kept open meanwhile."""
-    device = hold_device()
+def _held_gpu() -> Iterator[tuple[ModuleType, Gpu]]:
+    """TensorRT's module, and the GPU, kept open meanwhile."""
+    trt, device = import_tensorrt(), hold_device()
     try:
-        yield device.call(lambda cuda: cuda.gpu)
+        yield trt, device.call(lambda cuda: cuda.gpu)
     finally:
         release_device()
 
