@@ -68,6 +68,8 @@ def export_bundle(
             checkpoints by more than 1e-4; a precision cannot be reached; the folder holds something else than a bundle
             or cannot be written.
     """
+    if not sources:
+        raise MienError("There is nothing to export", "Name a checkpoint, or a bundle")
     with new_bundle(folder) as partial:
         if any(source.suffix == ".zip" or (source / "manifest.json").is_file() for source in sources):
             manifest = _add_to_bundle(sources, has_feature_map, partial, precisions, tell)

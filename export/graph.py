@@ -38,15 +38,20 @@ def export_graph(networks: Sequence[Network], has_feature_map: bool = False) -> 
         where wanted, `feature_map` float32 ("batch", K, h, w).
 
     Raises:
-        MienError: what the file gives differs from what torch gives by more than 1e-4, or maps differ in size.
+        MienError: a network gives numbers that are not finite, the file differs from torch by more than 1e-4, or
+            maps differ in size.
     """
     graph = _SideBySide(networks, has_feature_map).eval()
     spec = networks[0].input
     pictures = noise((3, spec.depth, spec.height, spec.width))
     with torch.no_grad():
-        expected = [values.numpy() for values in graph(torch.from_numpy(pictures))]
+        expected = {
+            name: values.numpy() for name, values in zip(graph.names, graph(torch.from_numpy(pictures)), strict=True)
+        }
+        if not all(np.isfinite(values).all() for values in expected.values()):
+            raise MienError("The network gives numbers that are not finite", "Train its last stage again")
         data = _export(graph, torch.from_numpy(pictures))
-    _compare(run_graph(data, pictures), dict(zip(graph.names, expected, strict=True)))
+    _compare(run_graph(data, pictures), expected)
     return data
 
 
@@ -143,6 +148,5 @@ def _compare(found: Mapping[str, NDArray[np.float32]], expected: Mapping[str, ND
             raise MienError(
                 f"The exported graph gives another {name} than torch: {difference:.2g} apart, at most "
                 f"{LARGEST_DIFFERENCE} are allowed",
-                "Train the last stage again if its loss was not finite; else use the versions of torch and onnxscript "
-                "that mien names",
+                "Use the versions of torch, onnxscript and onnxruntime that mien names",
             )

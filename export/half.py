@@ -48,7 +48,8 @@ def to_fp16(model: bytes) -> bytes:
 def _smallest_cosine(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     first, second = (values.reshape(len(values), -1).astype(np.float64) for values in (expected, found))
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return float(((first * second).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
+    with np.errstate(invalid="ignore"):  # infinite values give NaN
+        return float(((first * second).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
 
 
 class _Typing:

@@ -1,0 +1,85 @@
+"""The frozen part as ONNX: the same numbers as torch, and nothing in the file that should not be there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export.graph import export_graph
+from mien.errors import MienError
+from mien.runtime.backend import BackendOptions, Model, load_network
+from tests.export.checkpoints import noise, settled_network
+from trainer.models import Network, Outputs
+
+AFFECTS: tuple[Outputs, ...] = (Outputs(affect=("valence",)), Outputs(affect=("arousal",)))
+
+
+@pytest.fixture(scope="module")
+def twins() -> list[Network]:
+    return [settled_network("mini_xception", outputs, seed) for seed, outputs in enumerate(AFFECTS)]
+
+
+@pytest.fixture(scope="module")
+def graph(twins: list[Network]) -> bytes:
+    """Both twins side by side, with the feature map."""
+    return export_graph(twins, has_feature_map=True)
+
+
+def shape(value: Any) -> list[int | str]:
+    return [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+
+
+def test_embeddings_stand_side_by_side_and_are_torchs(twins: list[Network], graph: bytes) -> None:
+    network = load_network(Model.of("backbone", "twins", graph), BackendOptions())
+    for count in (1, 5):
+        pictures = noise(twins[0], count)
+        with torch.inference_mode():
+            expected = torch.cat([twin(pictures).embedding for twin in twins], 1).numpy()
+        np.testing.assert_allclose(network.run(pictures.numpy())["embedding"], expected, atol=1e-5)
+        assert np.ptp(expected) > 0.1
+    network.close()
+
+
+def test_the_last_map_is_the_one_that_is_pooled(twins: list[Network], graph: bytes) -> None:
+    """The middle one of nine shifted means is that of the map itself."""
+    network = load_network(Model.of("backbone", "twins", graph), BackendOptions())
+    found = network.run(noise(twins[0], 3).numpy())
+    means = found["embedding"].reshape(3, 256, 9)[:, :, 4]
+    np.testing.assert_allclose(found["feature_map"].mean(axis=(2, 3)), means, atol=1e-6)
+    network.close()
+
+
+def test_the_file_says_what_robots_rely_on(graph: bytes) -> None:
+    model = onnx.load_model_from_string(graph)
+    assert [(one.domain, one.version) for one in model.opset_import] == [("", 18)]
+    assert model.ir_version <= 9
+    assert [(one.name, shape(one)) for one in model.graph.input] == [("image", ["batch", 1, 32, 32])]
+    assert [(one.name, shape(one)) for one in model.graph.output] == [
+        ("embedding", ["batch", 2304]),
+        ("feature_map", ["batch", 256, 2, 2]),
+    ]
+    kinds = {node.op_type for node in model.graph.node}
+    assert "BatchNormalization" not in kinds
+
+
+def test_the_file_says_nothing_of_the_machine(graph: bytes) -> None:
+    assert all(word not in graph for word in (b".py", b"site-packages", b"/home/", b"/work/", b"/tmp/"))
+
+
+def test_a_network_that_gives_no_numbers_is_refused() -> None:
+    network = settled_network("mini_xception", AFFECTS[0], 0)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    with pytest.raises(MienError, match=r"numbers that are not finite.*Train"):
+        export_graph([network])
+
+
+def test_a_file_that_differs_from_torch_is_refused(twins: list[Network], graph: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.graph._export", lambda *_: graph)  # of both twins, with other weights first
+        with pytest.raises(MienError, match=r"another embedding than torch: .* apart, at most 0\.0001"):
+            export_graph(twins[::-1])
