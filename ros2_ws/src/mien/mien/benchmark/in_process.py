@@ -38,13 +38,15 @@ def warm_pipeline(bundle: Bundle, backend: BackendOptions, interval: int) -> Pip
     return pipeline
 
 
-def check_backend(pipeline: Pipeline, backend: BackendOptions) -> None:
-    """Make sure that what was timed is what was asked for.
+def finish(pipeline: Pipeline, backend: BackendOptions) -> None:
+    """Close a pipeline that was timed.
 
     Raises:
-        MienError: another backend served, in whole or in part.
+        MienError: another backend than the one asked for served, in whole or in part.
     """
-    for name, problem in pipeline.problems.items():
+    problems = pipeline.problems
+    pipeline.close()
+    for name, problem in problems.items():
         raise MienError(
             f"The {name} does not run on {backend.name}, so nothing is measured: {problem}",
             "Where the engines are missing, build them first: mien engine",
@@ -77,7 +79,7 @@ class Bench:
                 run.turn(frames // ROUNDS)
                 progress()
         for pipeline in pipelines.values():
-            self._finish(pipeline)
+            finish(pipeline, self._backend)
         return [run.result() for run in runs]
 
     def beside_detector(self, frames: int) -> BesideDetector:
@@ -95,7 +97,7 @@ class Bench:
                 small = cv2.resize(image, (320, 240))
                 pipeline_ms.append(_milliseconds(lambda: pipeline.process([_frame(image, "camera", index)])))  # noqa: B023
                 detector_ms.append(_milliseconds(lambda: detector.detect(small)))  # noqa: B023
-        self._finish(pipeline)
+        finish(pipeline, self._backend)
         ours, bare = (summarise(series[WARM_UP_FRAMES:]) for series in (pipeline_ms, detector_ms))
         return BesideDetector(frames, ours, bare, round(ours.median / bare.median, 3))
 
@@ -119,7 +121,7 @@ class Bench:
                 delays_ms.append((index - appears) / rate_hz * 1e3 + computing_ms)
             summary = summarise(delays_ms)
             results.append(NewFaces(rate_hz, summary.mean, round(max(delays_ms), 3)))
-        self._finish(pipeline)
+        finish(pipeline, self._backend)
         return results
 
     def default_rate_recall(self, faces: int, frames: int) -> float:
@@ -132,16 +134,12 @@ class Bench:
             (wanted,), (given,) = often.process([frame]), seldom.process([frame])
             expected += len(wanted)
             found += sum(_is_among(face.box, given) for face in wanted)
-        self._finish(often)
-        self._finish(seldom)
+        finish(often, self._backend)
+        finish(seldom, self._backend)
         return round(found / max(expected, 1), 4)
 
     def _pipeline(self, interval: int) -> Pipeline:
         return warm_pipeline(self._bundle, self._backend, interval)
-
-    def _finish(self, pipeline: Pipeline) -> None:
-        check_backend(pipeline, self._backend)
-        pipeline.close()
 
 
 class _Run:

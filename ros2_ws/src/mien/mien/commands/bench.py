@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from mien.benchmark.board import board_state
 from mien.benchmark.goals import goals
-from mien.benchmark.in_process import ROUNDS, Bench, check_backend, warm_pipeline
+from mien.benchmark.in_process import ROUNDS, Bench, finish, warm_pipeline
 from mien.benchmark.law import PAPER_003, fit_law
 from mien.benchmark.machine import machine_facts, memory_of
 from mien.benchmark.over_dds import large_image_profile, measure_over_dds
@@ -95,9 +95,8 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
     start_ms = round((time.perf_counter() - started) * 1e3, 1)
     # Before the scenes are made: their video takes more memory than the pipeline.
     memory = {"pipeline in this process": memory_of(os.getpid())}
-    check_backend(warm, backend)
     runtimes = ", ".join(sorted(set(warm.runtimes.values())))
-    warm.close()
+    finish(warm, backend)
     machine |= {f"{name} before": value for name, value in board_state().items()}
     bench = Bench(opened, backend)
     with Progress(console=Console(stderr=True), transient=True) as progress:

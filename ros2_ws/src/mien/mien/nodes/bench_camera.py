@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image as ImageMessage
 
-from mien.benchmark.in_process import check_backend, warm_pipeline
+from mien.benchmark.in_process import finish, warm_pipeline
 from mien.benchmark.over_dds import Request
 from mien.benchmark.results import Case, OverDds, summarise
 from mien.benchmark.scenes import RATE_HZ, FaceVideo, Scene
@@ -124,9 +124,8 @@ def main() -> None:
         scene = Scene(video, case.faces, case.width, case.height)
         pipeline = warm_pipeline(bundle, request.backend, case.detection_interval_frames)
         result = camera.measure(case, request.frames, scene, pipeline)
-        check_backend(pipeline, request.backend)
+        finish(pipeline, request.backend)
         print(msgspec.json.encode(result).decode(), flush=True)
-        pipeline.close()
     camera.close()
     rclpy.try_shutdown()
 
