@@ -20,7 +20,7 @@ from mien.runtime.backend import Array
 from mien.runtime.device import Cuda
 from mien.runtime.tensorrt_callbacks import log_of
 
-_REBUILD = "Build the engine again"
+_REBUILD = "Build the engine again: mien engine --again"
 
 
 @dataclass(slots=True)
