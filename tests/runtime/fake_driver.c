@@ -11,7 +11,7 @@ enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_PERMITTED = 800, I
 typedef struct { void *to; const void *from; size_t size; void (*function)(void); } Work;
 typedef struct { Work work[64]; int length; } Queue;
 
-static int live, retained, capturing;
+static int live, retained, capturing, refuses_streams;
 static __thread int current;
 static Queue queued, captured;
 static size_t memory_left = 1 << 20;
@@ -39,6 +39,7 @@ static int release(void *memory) {
 
 /* For the test: everything that has not been given back, and a kernel. */
 int fakeLive(void) { return live + retained; }
+void fakeRefuseStreams(int refuse) { refuses_streams = refuse; }
 int fakeCapturing(void) { return capturing; }
 int fakeLaunch(void (*function)(void)) { return queue((Work){.function = function}); }
 
@@ -73,6 +74,7 @@ int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream) {
 }
 
 int cuStreamCreate(void **stream, unsigned flags) {
+    if (refuses_streams) return OUT_OF_MEMORY;
     live++;
     *stream = &queued;
     return current ? SUCCESS : INVALID_CONTEXT;

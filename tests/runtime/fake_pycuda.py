@@ -74,7 +74,8 @@ class _Stream:
         _call("cuStreamSynchronize", c_void_p(self.handle))
 
     def __del__(self) -> None:
-        _call("cuStreamDestroy_v2", c_void_p(self.handle))
+        if "handle" in vars(self):
+            _call("cuStreamDestroy_v2", c_void_p(self.handle))
 
 
 class _DeviceAllocation:

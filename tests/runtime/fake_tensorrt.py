@@ -76,6 +76,10 @@ class NetworkDefinitionCreationFlag(enum.IntEnum):
     STRONGLY_TYPED = 1
 
 
+class BuilderFlag(enum.Enum):
+    TF32 = 7
+
+
 class MemoryPoolType(enum.Enum):
     WORKSPACE = 0
 
@@ -185,6 +189,9 @@ class IBuilderConfig:
         self._cache: ITimingCache | None = None
         self._profile: IOptimizationProfile | None = None
         self.progress_monitor: IProgressMonitor | None = None
+
+    def clear_flag(self, flag: BuilderFlag) -> None:
+        assert flag is BuilderFlag.TF32
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None:
         assert pool_size < 1 << 31

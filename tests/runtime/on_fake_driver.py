@@ -46,12 +46,23 @@ class DriverGpu:
 
 
 def out_of_memory() -> str:
+    """What an allocation says that is too large."""
     try:
         hold_device().call(lambda cuda: cuda.allocate(1 << 30))
     except MienError as error:
         return str(error)
     finally:
         release_device()
+    return ""
+
+
+def half_opened() -> str:
+    """What opening says that fails when the context is there already."""
+    DRIVER.fakeRefuseStreams(1)
+    try:
+        hold_device()
+    except MienError as error:
+        return error.problem
     return ""
 
 
@@ -79,7 +90,7 @@ def main() -> None:
     engine.close()
     facts = [gpu.name, gpu.compute_capability, gpu.cuda_driver, gpu.cuda_runtime, gpu.memory_bytes]
     report = {"right": right, "gpu": facts, "binding": binding, "alive": alive, "memory": memory}
-    print(json.dumps({**report, "left": DRIVER.fakeLive()}))
+    print(json.dumps({**report, "half_opened": half_opened(), "left": DRIVER.fakeLive()}))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from mien.runtime.onnx_graph import graph_problems
 from mien.runtime.tensorrt import Profile, build_engine, profile_of
 from tests.conftest import small_backbone
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def rtx() -> ModuleType:

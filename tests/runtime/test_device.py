@@ -50,6 +50,7 @@ def test_engines_run_and_give_everything_back(driver: Path, binding: str) -> Non
     # A stream, the context, activations, 2 buffers on each side, and 4 graphs.
     assert report["alive"] == 2 + 1 + 4 + 4
     assert report["memory"].startswith("The GPU's memory is full. Close other programs")
+    assert report["half_opened"] == "The GPU's memory is full"
     assert report["left"] == 0
 
 

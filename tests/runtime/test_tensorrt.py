@@ -208,6 +208,7 @@ def test_what_cannot_be_recorded_runs_without(
         engine.close()
 
 
+@pytest.mark.timeout(300)
 def test_ten_thousand_mixed_runs_of_three_threads_neither_leak_nor_mix(tensorrt: ModuleType) -> None:
     engines = [load(tensorrt), load(tensorrt)]
     wrong: list[str] = []

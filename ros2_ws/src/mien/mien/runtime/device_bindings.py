@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,15 @@ class CudaBindings(CudaGraphs):
         except RuntimeError as error:  # no libcuda on this machine
             raise cuda_error("cuInit", str(error)) from error
         self._device = self._do(driver.cuDeviceGet, 0)
-        self._do(driver.cuCtxPushCurrent, self._do(driver.cuDevicePrimaryCtxRetain, self._device))
-        self._own_stream = self._do(driver.cuStreamCreate, driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
-        super().__init__(int(self._own_stream))
+        with ExitStack() as owned:
+            context = self._do(driver.cuDevicePrimaryCtxRetain, self._device)
+            owned.callback(self._do, driver.cuDevicePrimaryCtxRelease, self._device)
+            self._do(driver.cuCtxPushCurrent, context)
+            owned.callback(self._do, driver.cuCtxPopCurrent)
+            self._own_stream = self._do(driver.cuStreamCreate, driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
+            owned.callback(self._do, driver.cuStreamDestroy, self._own_stream)
+            super().__init__(int(self._own_stream))
+            self._owned = owned.pop_all()
 
     @property
     def gpu(self) -> Gpu:
@@ -94,12 +101,7 @@ class CudaBindings(CudaGraphs):
 
     def close(self) -> None:
         """Release stream and context."""
-        driver = self._driver_api
-        try:
-            self._do(driver.cuStreamDestroy, self._own_stream)
-        finally:
-            self._do(driver.cuCtxPopCurrent)
-            self._do(driver.cuDevicePrimaryCtxRelease, self._device)
+        self._owned.close()
 
     def _do(self, function: Callable[..., tuple[Any, ...]], *arguments: object) -> Any:
         """Call a function of the driver; return its one value, or raise what its error code means."""

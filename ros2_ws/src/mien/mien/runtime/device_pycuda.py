@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.errors import MienError
 from mien.runtime.cuda_graphs import CudaGraphs, cuda_error, cuda_version
 from mien.runtime.device import Gpu, HostArray
 
@@ -31,13 +32,19 @@ class PyCuda(CudaGraphs):
         self._pycuda = driver
         self._version = pycuda.VERSION_TEXT
         self._memory: dict[int, Any] = {}
+        self._own_stream: Any = None
         with self._errors("cuInit"):
             driver.init()
             self._device = driver.Device(0)
             self._context = self._device.retain_primary_context()
             self._context.push()
-            self._own_stream = driver.Stream(_NON_BLOCKING)
-        super().__init__(self._own_stream.handle)
+        try:
+            with self._errors("cuStreamCreate"):
+                self._own_stream = driver.Stream(_NON_BLOCKING)
+            super().__init__(self._own_stream.handle)
+        except MienError:
+            self.close()
+            raise
 
     @property
     def gpu(self) -> Gpu:
@@ -103,7 +110,7 @@ class PyCuda(CudaGraphs):
 
     def close(self) -> None:
         """Release stream and context."""
-        del self._own_stream  # pycuda destroys it with its last reference
+        self._own_stream = None  # pycuda destroys it with its last reference
         with self._errors("cuDevicePrimaryCtxRelease"):
             self._context.pop()
             self._context.detach()

@@ -161,6 +161,8 @@ class _Build:
 
     def _configure(self, builder: Any, profile: Profile | None, timing_cache: bytes) -> Any:
         config = builder.create_builder_config()
+        # float32 is what it says; who wants it faster takes float16.
+        config.clear_flag(self._trt.BuilderFlag.TF32)
         config.set_memory_pool_limit(self._trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
         for stored in (timing_cache, b""):  # a damaged cache, or one of another GPU, makes way for a new one
             cache = config.create_timing_cache(stored)
