@@ -10,6 +10,7 @@ import numpy as np
 from mien.bundle import Bundle
 from mien.errors import MienError
 from mien.expression.recogniser import FaceInImage, Recogniser
+from mien.faces.landmarks import LandmarkLocator
 from mien.runtime.backend import Array, BackendOptions
 from trainer.evaluate.faces import LabelledFace, LeftOut, load_images, read_face_manifest, summarise
 from trainer.evaluate.metrics import accuracy, confusion_matrix, count, mean_over_people, recall
@@ -60,9 +61,10 @@ def evaluate_on_faces(manifest: Path, bundle: Bundle) -> FaceEvaluation:
     Raises:
         MienError: the manifest or bundle cannot be used, or not one face could be had.
     """
-    recogniser = Recogniser(bundle, BackendOptions())
+    recogniser, spec = Recogniser(bundle, BackendOptions()), bundle.manifest.landmarks
+    locator = None if spec is None else LandmarkLocator(bundle.read(spec.file), spec, BackendOptions())
     labels = bundle.manifest.labels
-    faces, batch, left_out = cut_faces(recogniser, read_face_manifest(manifest))
+    faces, batch, left_out = cut_faces(recogniser, read_face_manifest(manifest), locator)
     known = [face.label in labels for face in faces]
     left_out += [(face, f"the model has no label {face.label}") for face in faces if face.label not in labels]
     faces = [face for face, is_known in zip(faces, known, strict=True) if is_known]
@@ -96,9 +98,14 @@ def evaluate_on_faces(manifest: Path, bundle: Bundle) -> FaceEvaluation:
 
 
 def cut_faces(
-    recogniser: Recogniser, faces: list[LabelledFace]
+    recogniser: Recogniser, faces: list[LabelledFace], locator: LandmarkLocator | None = None
 ) -> tuple[list[LabelledFace], Array, list[tuple[LabelledFace, str]]]:
     """Cut labelled faces out as the robot does.
+
+    Args:
+        recogniser: whose crop and input.
+        faces: of a manifest.
+        locator: of the bundle's landmarks, where it has them.
 
     Returns:
         The faces that could be had, in the order of the manifest; float32 (N, C, H, W), the network's input; and the
@@ -110,7 +117,8 @@ def cut_faces(
         if isinstance(image, MienError):
             left_out.append((face, str(image)))
         else:
-            crops.append((face, recogniser.prepare([FaceInImage(image, face.box)])[0].copy()))
+            points = None if locator is None else locator.locate(image, [face.box])[0]
+            crops.append((face, recogniser.prepare([FaceInImage(image, face.box, points)])[0].copy()))
     crops.sort(key=lambda pair: pair[0].row)
     batch = np.stack([crop for _, crop in crops]) if crops else recogniser.prepare([])
     return [face for face, _ in crops], batch, left_out

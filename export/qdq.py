@@ -1,0 +1,142 @@
+"""Q/DQ pairs in an ONNX graph, as TensorRT reads them: signed, symmetric, weights per channel, biases in float.
+
+Only convolutions are quantised: up to the embedding a network has no other layers with weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError, require
+
+LEVELS = 127
+"""−127 to 127: with −128 the range would not be symmetric."""
+SMALLEST_SCALE = 1e-8
+"""Of what is always 0."""
+
+
+def read_model(model: bytes) -> Any:
+    """The ONNX model of a file.
+
+    Raises:
+        MienError: it is none.
+    """
+    try:
+        return require("onnx", "export").load_model_from_string(model)
+    except Exception as error:  # protobuf's implementations raise their own types
+        raise MienError(f"This is not an ONNX file ({error})", "Export the checkpoint again") from error
+
+
+def convolutions(model: Any) -> list[Any]:
+    """Nodes that can be quantised: convolutions with stored weights, in the order of the graph."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in stored]
+
+
+def is_quantised(model: Any) -> dict[str, bool]:
+    """Whether input and weights come quantised, of each convolution by its output."""
+    makers = {output: node.op_type for node in model.graph.node for output in node.output}
+    return {
+        node.output[0]: all(makers.get(name) == "DequantizeLinear" for name in node.input[:2])
+        for node in model.graph.node
+        if node.op_type == "Conv"
+    }
+
+
+def insert_pairs(model: bytes, ranges: Mapping[str, float], chosen: Collection[str]) -> bytes:
+    """Quantise some convolutions.
+
+    Args:
+        model: the fp32 file.
+        ranges: largest magnitude of each convolution's input, by its name.
+        chosen: outputs of the convolutions that are quantised.
+    """
+    onnx = require("onnx", "export")
+    proto = read_model(model)
+    pairs = _Pairs(proto)
+    for node in convolutions(proto):
+        if node.output[0] in chosen:
+            node.input[0] = pairs.of_values(node.input[0], ranges[node.input[0]])
+            node.input[1] = pairs.of_weights(node.input[1])
+    _put_in_order(proto.graph, pairs.nodes)
+    _drop_unused(proto.graph)
+    onnx.checker.check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def with_outputs(proto: Any, names: Iterable[str]) -> bytes:
+    """A file of a model that gives some of its inner values, too."""
+    helper = require("onnx.helper", "export")
+    known = {value.name for value in (*proto.graph.output, *proto.graph.input)}
+    proto.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in known)
+    return bytes(proto.SerializeToString())
+
+
+class _Pairs:
+    """Makes Q/DQ pairs, one for each tensor however often it is used; `nodes` are still to be put into the graph."""
+
+    def __init__(self, proto: Any) -> None:
+        self._onnx = require("onnx", "export")
+        self._graph = proto.graph
+        self._weights = {tensor.name: tensor for tensor in proto.graph.initializer}
+        self._made: dict[str, str] = {}
+        self.nodes: list[Any] = []
+
+    def of_values(self, name: str, largest: float) -> str:
+        """Name of values that were int8 once, one scale for all."""
+        if name not in self._made:
+            scale = np.float32(max(largest / LEVELS, SMALLEST_SCALE))
+            stored = self._store(name, scale=scale, zero=np.int8(0))
+            self._add("QuantizeLinear", [name, *stored], f"{name}_quantized")
+            self._made[name] = self._add("DequantizeLinear", [f"{name}_quantized", *stored], f"{name}_dequantized")
+        return self._made[name]
+
+    def of_weights(self, name: str) -> str:
+        """Name of weights (outputs, …) that are stored as int8, a scale for each output."""
+        if name not in self._made:
+            weights = self._onnx.numpy_helper.to_array(self._weights[name])
+            per_output = np.abs(weights).reshape(len(weights), -1).max(axis=1)
+            scale = np.maximum(per_output / LEVELS, SMALLEST_SCALE).astype(np.float32)
+            shape = (-1, *[1] * (weights.ndim - 1))
+            values = np.clip(np.rint(weights / scale.reshape(shape)), -LEVELS, LEVELS).astype(np.int8)
+            stored = self._store(name, quantized=values, scale=scale, zero=np.zeros(len(scale), np.int8))
+            self._made[name] = self._add("DequantizeLinear", stored, f"{name}_dequantized", axis=0)
+        return self._made[name]
+
+    def _store(self, name: str, **arrays: NDArray[Any] | np.generic) -> list[str]:
+        names = [f"{name}_{what}" for what in arrays]
+        to_tensor = self._onnx.numpy_helper.from_array
+        values = zip(arrays.values(), names, strict=True)
+        self._graph.initializer.extend(to_tensor(np.asarray(array), own) for array, own in values)
+        return names
+
+    def _add(self, kind: str, inputs: list[str], output: str, **attributes: int) -> str:
+        self.nodes.append(self._onnx.helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+
+def _put_in_order(graph: Any, added: list[Any]) -> None:
+    """Put nodes into a graph so that each comes after what it reads."""
+    waiting = [*graph.node, *added]
+    known = {"", *(value.name for value in (*graph.input, *graph.initializer))}
+    ordered: list[Any] = []
+    while waiting:
+        ready = [node for node in waiting if known.issuperset(node.input)]
+        waiting = [node for node in waiting if not known.issuperset(node.input)]
+        ordered += ready
+        known.update(output for node in ready for output in node.output)
+    copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _drop_unused(graph: Any) -> None:
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    copies = [type(tensor).FromString(tensor.SerializeToString()) for tensor in kept]
+    del graph.initializer[:]
+    graph.initializer.extend(copies)
