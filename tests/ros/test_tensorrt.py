@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,18 @@ def probabilities(robot: Driver) -> np.ndarray:
     return np.asarray(face.probabilities_raw)
 
 
+def engines(folder: Path) -> dict[Path, int]:
+    """The engines in the cache, and when they were written."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "cache/engines").glob("*.engine")}
+
+
 def wait_for_model(robot: Driver, level: int, text: str) -> dict[str, str]:
     """Wait until /diagnostics says that of the model; return its values."""
 
     def said(report: Any) -> bool:
         return bool(report["model"][0] == level and text in report["model"][1])
 
-    return dict(robot.wait_for_diagnostics(said, f"the model at level {level}, {text!r}", 60.0)["model"][2])
+    return dict(robot.wait_for_diagnostics(said, f"the model at level {level}, {text!r}", 100.0)["model"][2])
 
 
 def test_engines_come_and_go_without_a_frame_lost(tmp_path: Path, ros_domain_id: int) -> None:
@@ -54,6 +60,14 @@ def test_engines_come_and_go_without_a_frame_lost(tmp_path: Path, ros_domain_id:
         values = wait_for_model(robot, OK, "ok")
         assert values["runtime"] == values["runtime.detector"] == "tensorrt 10.3.0 Fake Orin"
         np.testing.assert_allclose(probabilities(robot), expected, atol=1e-5)
+
+        made = engines(tmp_path)
+        assert {path.name.partition("-")[0] for path in made} == {"backbone", "detector"}
+        head = shutil.copy(default_bundle() / "head.safetensors", tmp_path)
+        assert robot.set_parameters(head=str(head)).successful
+        values = wait_for_model(robot, OK, "ok")
+        assert (values["head"], values["runtime"]) == (str(head), "tensorrt 10.3.0 Fake Orin")
+        assert engines(tmp_path) == made, "another head touches an engine"
 
         (tmp_path / "vanished").touch()
         np.testing.assert_allclose(probabilities(robot), expected, atol=1e-5)

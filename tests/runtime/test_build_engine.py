@@ -24,6 +24,7 @@ KEY = EngineKey("backbone", "0" * 64, "fp32", (-1, 1, 8, 8), 16, ("embedding",),
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that are started find TensorRT for RTX under the name of TensorRT, and an empty cache."""
+    pytest.importorskip("tensorrt_rtx", reason="has wheels for x86_64 only")
     (tmp_path / "tensorrt.py").write_text("import sys, tensorrt_rtx\nsys.modules['tensorrt'] = tensorrt_rtx\n")
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PYTHONPATH", path)
