@@ -7,13 +7,13 @@ SOURCE ?=
 RECORD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench check-export clean
 
 # With a sourced ROS the environment's own messages are found through its set-up file; the wheels find them themselves.
 ACTIVATE := $(if $(ROS_DISTRO),. .venv/local_setup.sh &&)
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 # Pictures are stored only for a plain yes; what is neither yes nor no is an error, not a yes.
 RECORDING = $(if $(filter 1 yes true,$(RECORD)),--record,$(if $(filter-out 0 no false,$(RECORD)),$(error RECORD is $(RECORD): give 1 or 0)))
@@ -35,6 +35,10 @@ lint: ## Check format, style and types
 bench: ## Measure every stage and the whole, beside the published figures
 	@$(PYTHON) tools/setup.py robot ros
 	@$(ACTIVATE) .venv/bin/mien bench
+
+check-export: ## Build an engine of every file that the export can write, without a GPU
+	@$(PYTHON) tools/setup.py robot export dev
+	.venv/bin/python tools/check_export.py
 
 clean: ## Remove everything that was made, the environment too
 	rm -rf .venv .venv-3.10 out dist ros2_ws/build ros2_ws/install ros2_ws/log

@@ -15,6 +15,7 @@ app = cyclopts.App(
     name="mien-export", version=version("mien"), help="Make bundles of what was trained, and check them."
 )
 app.command(commands.bundle)
+app.command(commands.verify)
 app.command(engine)
 
 

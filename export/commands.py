@@ -1,4 +1,4 @@
-"""`mien-export bundle`: from checkpoints to a bundle."""
+"""`mien-export bundle, verify`: from checkpoints to a bundle, and the proof that its files are the same network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Annotated
 
 import cyclopts
 
-from mien.bundle import Precision
+from mien.bundle import Precision, open_bundle
+from mien.models.default_bundle import default_bundle
+from trainer.data.commands import Json, print_json, progress
 
 
 def bundle(
@@ -41,3 +43,30 @@ def bundle(
     )
     for file in made.files():
         print(f"{made.path / file.path}  {(made.path / file.path).stat().st_size / 1e6:.2f} MB")
+
+
+def verify(
+    bundle: Path | None = None,
+    *,
+    faces: Path | None = None,
+    checkpoint: Annotated[tuple[Path, ...], cyclopts.Parameter(consume_multiple=True, negative="")] = (),
+    as_json: Json = False,
+) -> int:
+    """Check every file of a bundle and compare its precisions on a thousand faces; fails where a goal is missed.
+
+    Args:
+        bundle: folder or .zip; without it the default bundle.
+        faces: .csv of labelled real faces, as for `mien-train evaluate-faces`; by default all faces are rendered.
+        checkpoint: those that the bundle was made of, in that order: the fp32 file is compared with them in torch.
+        as_json: print JSON instead of a table.
+    """
+    from export.show import show_report
+    from export.verify import verify as verify_bundle  # torch takes seconds to load
+
+    with progress("faces") as tell:
+        report = verify_bundle(open_bundle(bundle or default_bundle()), faces, checkpoint, tell=tell)
+    if as_json:
+        print_json(report)
+    else:
+        show_report(report)
+    return 1 if report.problems else 0

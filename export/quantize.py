@@ -52,7 +52,7 @@ def quantize(model: bytes, pictures: Floats) -> bytes:
         )
     is_check = np.arange(len(pictures)) % _CHECK_EVERY == 0
     known, check = pictures[~is_check], pictures[is_check]
-    ranges = _find_ranges(model, known)
+    ranges = find_ranges(model, known)
     order = _by_effect(model, ranges, known[:_FEW])
     wanted = _embeddings(model, check)
 
@@ -76,8 +76,8 @@ def _embeddings(model: bytes, pictures: Floats) -> Floats:
     return np.concatenate(parts)
 
 
-def _find_ranges(model: bytes, pictures: Floats) -> dict[str, float]:
-    """The range of each convolution's input that gives the smallest squared error."""
+def find_ranges(model: bytes, pictures: Floats) -> dict[str, float]:
+    """The range of each convolution's input, by its name, that gives the smallest squared error on some pictures."""
     proto = read_model(model)
     names = list(dict.fromkeys(node.input[0] for node in convolutions(proto)))
     network, image = _open(with_outputs(proto, names)), proto.graph.input[0].name

@@ -137,27 +137,26 @@ def _classify(bundle: Bundle, precision: Precision, pictures: NDArray[np.float32
 
 
 def _classify_in_torch(networks: Sequence[Network], pictures: NDArray[np.float32]) -> Recognition:
-    """What the checkpoints say; their embeddings one after the other, each output from the first that has it."""
+    """What the checkpoints say: their embeddings one after the other, and the mean of what several of them tell."""
     return _joined([_one_batch_in_torch(networks, torch.from_numpy(batch)) for batch in _batches(pictures)])
 
 
 @torch.no_grad()
 def _one_batch_in_torch(networks: Sequence[Network], batch: torch.Tensor) -> Recognition:
     told = [network(batch) for network in networks]
-    unknown = np.full(len(batch), np.nan, np.float32)
-    classes = [one.classes.softmax(dim=1).numpy() for one in told if one.classes is not None]
-    valence, arousal = (
-        [values.clamp(-1, 1).numpy() for one in told if (values := getattr(one, name)) is not None]
-        for name in ("valence", "arousal")
-    )
     return Recognition(
-        probabilities=classes[0] if classes else np.empty((len(batch), 0), np.float32),
-        valence=valence[0] if valence else unknown,
-        arousal=arousal[0] if arousal else unknown,
+        probabilities=_mean([one.classes.softmax(dim=1) for one in told if one.classes is not None], (len(batch), 0)),
+        valence=_mean([one.valence.clamp(-1, 1) for one in told if one.valence is not None], (len(batch),)),
+        arousal=_mean([one.arousal.clamp(-1, 1) for one in told if one.arousal is not None], (len(batch),)),
         part_confidences=np.empty((len(batch), 0), np.float32),
         embeddings=np.concatenate([one.embedding.numpy() for one in told], axis=1),
         head_version=0,
     )
+
+
+def _mean(told: Sequence[torch.Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Of what some networks tell; NaN of a shape where none does."""
+    return torch.stack([*told]).mean(dim=0).numpy() if told else np.full(shape, np.nan, np.float32)
 
 
 def _joined(parts: Sequence[Recognition]) -> Recognition:
