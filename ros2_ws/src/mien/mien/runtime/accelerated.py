@@ -94,12 +94,11 @@ def ensure_engine(model: Model, options: BackendOptions, again: bool, progress: 
     cache = EngineCache()
     if again:
         cache.set_aside(key)
-    try:
+    with suppress(MissingEngineError):
         cache.find(key)
-    except MissingEngineError:
-        EngineBuild(key).wait(plan.read_onnx, progress)
-        return True
-    return False
+        return False
+    EngineBuild(key).wait(plan.read_onnx, progress)
+    return True
 
 
 class AcceleratedNetwork:
