@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import numpy as np
@@ -223,11 +224,9 @@ def test_ten_thousand_mixed_runs_of_three_threads_neither_leak_nor_mix(tensorrt:
                 wrong.append(f"thread {seed}, run {turn}")
 
     def all_threads(runs: int) -> None:
-        threads = [threading.Thread(target=work, args=(seed, runs)) for seed in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(3) as threads:
+            for done in [threads.submit(work, seed, runs) for seed in range(3)]:
+                done.result()
 
     try:
         all_threads(100)  # every size has its context and graph
