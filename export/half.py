@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.graph import encode, noise, run_graph
+from export.parity import cosines
 from mien.errors import MienError, require
 
 SMALLEST_COSINE = 0.99
@@ -39,17 +39,11 @@ def to_fp16(model: bytes) -> bytes:
     shape = [size.dim_value or 4 for size in parsed.graph.input[0].type.tensor_type.shape.dim]
     expected, found = (run_graph(data, noise(tuple(shape))) for data in (model, half))
     for name, values in expected.items():
-        cosine = _smallest_cosine(values, found[name])
+        with np.errstate(invalid="ignore"):  # infinite values give NaN
+            cosine = float(cosines(*(one.reshape(len(one), -1) for one in (values, found[name]))).min())
         if not cosine >= SMALLEST_COSINE:  # NaN is none
             raise _out_of_range(f"the cosine between its {name} and that in fp32 is {cosine:.4f}")
     return half
-
-
-def _smallest_cosine(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    first, second = (values.reshape(len(values), -1).astype(np.float64) for values in (expected, found))
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    with np.errstate(invalid="ignore"):  # infinite values give NaN
-        return float(((first * second).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
 
 
 class _Typing:
