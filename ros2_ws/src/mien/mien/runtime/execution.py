@@ -85,7 +85,7 @@ class LoadedEngine:
         self._outputs = [self._port(output, tuple(widest.get_tensor_shape(output))) for output in outputs]
 
     def _names(self) -> tuple[list[str], list[str]]:
-        """Inputs and outputs, all float32 of this host's."""
+        """Names of the inputs and of the outputs, which must be float32."""
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         for name in names:
             if self._engine.get_tensor_dtype(name) != self._trt.DataType.FLOAT:
