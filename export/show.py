@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from rich.console import Console
 from rich.table import Column, Table
 
+from export.parity import Parity
 from export.verify import Report
 
-_COLUMNS = (
-    "faces",
-    "largest difference",
-    "cosine",
-    "lowest",
-    "probability",
-    "agreement",
-    "accuracy",
-    "valence",
-    "arousal",
-)
+_ROWS = {
+    "largest difference of embeddings": ("embedding_difference", ".1e"),
+    "cosine, mean": ("cosine", ".6f"),
+    "cosine, lowest": ("lowest_cosine", ".6f"),
+    "largest difference of a probability": ("probability_difference", ".4f"),
+    "same label": ("agreement", ".1%"),
+    "accuracy": ("accuracy", ".3f"),
+    "accuracy, difference": ("accuracy_difference", "+.4f"),
+    "largest difference of valence": ("valence_difference", ".4f"),
+    "largest difference of arousal": ("arousal_difference", ".4f"),
+}
+"""What is shown, in which form."""
 
 
 def show_report(report: Report) -> None:
     """Print a report on the terminal."""
-    console = Console()
-    console.print(f"bundle {report.bundle}", highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"bundle {report.bundle}")
     if report.int8_layers is not None:
-        done, whole = report.int8_layers
-        console.print(f"int8: {done} of {whole} convolutions, the others float32", highlight=False, soft_wrap=True)
-    table = Table("", "data", *(Column(name, justify="right") for name in _COLUMNS), box=None, padding=(0, 1, 0, 0))
-    for one in report.parities:
-        accuracy = "–" if one.accuracy is None else f"{one.accuracy:.3f} ({one.accuracy_difference:+.3f})"
-        table.add_row(
-            f"{one.precision} beside {one.beside}",
-            one.data,
-            str(one.faces),
-            f"{one.embedding_difference:.1e}",
-            f"{one.cosine:.6f}",
-            f"{one.lowest_cosine:.6f}",
-            _number(one.probability_difference, ".4f"),
-            _number(one.agreement, ".1%"),
-            accuracy,
-            _number(one.valence_difference, ".4f"),
-            _number(one.arousal_difference, ".4f"),
-        )
-    console.print(table)
+        console.print("int8: {} of {} convolutions, the others float32".format(*report.int8_layers))
+    for data, group in groupby(report.parities, lambda one: one.data):
+        console.print(_table(data, list(group)))
     for why, count in report.left_out.items():
-        console.print(f"left out: {count} × {why}", highlight=False, soft_wrap=True)
+        console.print(f"left out: {count} × {why}")
     for problem in report.problems:
-        console.print(f"wrong: {problem}", highlight=False, soft_wrap=True, style="red")
+        console.print(f"wrong: {problem}", style="red")
 
 
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
+def _table(data: str, parities: list[Parity]) -> Table:
+    """All figures on the same faces."""
+    title = f"{data}: {parities[0].faces} faces, {parities[0].people} people"
+    columns = [Column(f"{one.precision} beside {one.beside}", justify="right") for one in parities]
+    table = Table("", *columns, title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for name, (field, form) in _ROWS.items():
+        values = [getattr(one, field) for one in parities]
+        table.add_row(name, *("–" if value is None else format(value, form) for value in values))
+    return table
