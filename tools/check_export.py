@@ -23,8 +23,8 @@ from export.qdq import convolutions, insert_pairs, read_model
 from export.quantize import find_ranges
 from mien.bundle import open_bundle
 from mien.errors import MienError, require
-from mien.expression.recogniser import LARGEST_BATCH
 from mien.models.default_bundle import default_bundle
+from mien.networks import LARGEST_BATCH
 from mien.runtime.tensorrt import build_engine, profile_of
 from trainer.data.face_squares import landmarks_model
 from trainer.models import ARCHITECTURES, Network, Outputs, build_network
