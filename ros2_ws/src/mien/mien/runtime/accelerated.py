@@ -64,6 +64,8 @@ class _Plan:
 
 def _plan(model: Model, options: BackendOptions, twin: Network) -> _Plan:
     precision = model.choose(*([options.precision] if options.precision else []), "fp16", "fp32")
+    if len(twin.input_shape) != 4:
+        raise MienError(f"{model.path} takes {twin.input_shape} instead of pictures (n, c, h, w)", "Export it again")
     batch, depth, *size = twin.input_shape
     height, width = model.input_size or size
     shape = tuple(-1 if side is None else side for side in (batch, depth, height, width))
