@@ -41,7 +41,8 @@ def main() -> int:
     for name, data in files(sys.argv[1:] or [*ARCHITECTURES, "detector", "landmarks"]):
         started = time.perf_counter()
         try:
-            built = build_engine(trt, data, name, profile_of(data, name, LARGEST_BATCH, DETECTOR_SIZE), b"", ignore)
+            size = DETECTOR_SIZE if name == "detector" else None
+            built = build_engine(trt, data, name, profile_of(data, name, LARGEST_BATCH, size), b"", ignore)
             said = f"{len(data) / 1e6:8.2f} MB  engine {len(built.engine) / 1e6:8.2f} MB"
         except MienError as error:
             failed += 1
