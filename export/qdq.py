@@ -26,7 +26,7 @@ def read_model(model: bytes) -> Any:
         MienError: it is none.
     """
     try:
-        return require("onnx", "export").load_model_from_string(model)
+        return require("onnx", "robot").load_model_from_string(model)
     except Exception as error:  # protobuf's implementations raise their own types
         raise MienError(f"This is not an ONNX file ({error})", "Export the checkpoint again") from error
 
@@ -55,7 +55,7 @@ def insert_pairs(model: bytes, ranges: Mapping[str, float], chosen: Collection[s
         ranges: largest magnitude of each convolution's input, by its name.
         chosen: outputs of the convolutions that are quantised.
     """
-    onnx = require("onnx", "export")
+    onnx = require("onnx", "robot")
     proto = read_model(model)
     pairs = _Pairs(proto)
     for node in convolutions(proto):
@@ -70,7 +70,7 @@ def insert_pairs(model: bytes, ranges: Mapping[str, float], chosen: Collection[s
 
 def with_outputs(proto: Any, names: Iterable[str]) -> bytes:
     """A file of a model that gives some of its inner values, too."""
-    helper = require("onnx.helper", "export")
+    helper = require("onnx.helper", "robot")
     known = {value.name for value in (*proto.graph.output, *proto.graph.input)}
     proto.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in known)
     return bytes(proto.SerializeToString())
@@ -80,7 +80,7 @@ class _Pairs:
     """Makes Q/DQ pairs, one for each tensor however often it is used; `nodes` are still to be put into the graph."""
 
     def __init__(self, proto: Any) -> None:
-        self._onnx = require("onnx", "export")
+        self._onnx = require("onnx", "robot")
         self._graph = proto.graph
         self._weights = {tensor.name: tensor for tensor in proto.graph.initializer}
         self._made: dict[str, str] = {}
