@@ -21,9 +21,9 @@ and sad in J. A. Russell and A. Mehrabian, "Evidence for a three-factor theory o
 Personality 11 (1977) 273-294. Neutral is the origin by definition, it is not among their terms."""
 
 CITATION = (
-    "J. A. Russell, A. Mehrabian: Evidence for a three-factor theory of emotions. Journal of Research in Personality 11 "
-    "(1977) 273-294: mean pleasure and arousal of happy, surprised, angry, fearful, disgusted and sad; neutral is the "
-    "origin by definition. Ratings of words, not of faces."
+    "J. A. Russell, A. Mehrabian: Evidence for a three-factor theory of emotions. Journal of Research in Personality "
+    "11 (1977) 273-294: mean pleasure and arousal of happy, surprised, angry, fearful, disgusted and sad; neutral is "
+    "the origin by definition. Ratings of words, not of faces."
 )
 """Of these coordinates, for people."""
 
