@@ -29,6 +29,7 @@ from trainer.stages.checkpoint import open_network
 # Training, export and a node: ten seconds, but torch's exporter alone takes minutes to be read where others work.
 pytestmark = pytest.mark.timeout(600)
 
+TOLERANCE = 1e-3
 LABELS = ("neutral", "happiness", "anger")
 SOURCE = {"real": "csv", "rendered": "wild", "split": {"kind": "holdout", "test": 0.25}}
 RECIPE: dict[str, Any] = {
@@ -81,8 +82,8 @@ def test_a_recipe_becomes_what_a_robot_says(tmp_path: Path, ros_domain_id: int) 
     bundle = export_bundle([base], tmp_path / "bundle")
     image = demo_frame()
     by_base, by_own = (torch_probabilities(checkpoint, bundle, image) for checkpoint in (base, own))
-    assert np.ptp(by_base) > 0.05
-    assert np.abs(by_base - by_own).max() > 0.05
+    assert np.ptp(by_base) > 10 * TOLERANCE
+    assert np.abs(by_base - by_own).max() > 10 * TOLERANCE
     head = tmp_path / "own.safetensors"  # as a bundle of that checkpoint would have it
     head.write_bytes(safetensors.numpy.save(make_head([open_network(own)[0]])[1]))
 
@@ -91,8 +92,8 @@ def test_a_recipe_becomes_what_a_robot_says(tmp_path: Path, ros_domain_id: int) 
         (bundle.path / bundle.manifest.backbone.files["fp32"].path).unlink()  # loaded once, and never again
         answer = robot.read(image)
         assert tuple(answer.labels) == LABELS
-        np.testing.assert_allclose(answer.faces[0].probabilities_raw, by_base, atol=1e-3)
+        np.testing.assert_allclose(answer.faces[0].probabilities_raw, by_base, atol=TOLERANCE)
         assert robot.set_parameters(head=str(head)).successful
         (face,) = robot.read(image).faces
-        np.testing.assert_allclose(face.probabilities_raw, by_own, atol=1e-3)
+        np.testing.assert_allclose(face.probabilities_raw, by_own, atol=TOLERANCE)
         assert face.head_version == 1
