@@ -24,7 +24,8 @@ run: ## Replay a face video through the nodes and show what they read (SOURCE=â€
 
 test: lint ## Run every check and every test
 	@$(PYTHON) tools/python310.py
-	@$(ACTIVATE) .venv/bin/python -m pytest
+	@$(ACTIVATE) .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --ignore tests/ros
+	@$(ACTIVATE) .venv/bin/python -m pytest tests/ros
 
 lint: ## Check format, style and types
 	@$(PYTHON) tools/setup.py robot ros data render trainer export dev
