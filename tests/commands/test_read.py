@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from mien.sources import open_source
 
 def mien(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mien.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100)
+    wide = {**os.environ, "COLUMNS": "200"}  # long names of pictures break no line
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=wide)
 
 
 @pytest.fixture(scope="module")
