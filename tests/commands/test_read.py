@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +17,7 @@ from mien.sources import open_source
 
 def mien(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mien.cli", *map(str, arguments)]
-    wide = {**os.environ, "COLUMNS": "200"}  # long names of pictures break no line
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=wide)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +85,7 @@ def test_tables_and_annotated_pictures(material: Path, tmp_path: Path) -> None:
     done = mien("read", material / "pictures" / "2.png", material / "video.avi", "--save", tmp_path / "seen")
     assert done.returncode == 0, done.stderr
     assert "expression" in done.stdout
-    assert "25 frames" in done.stdout
+    assert "25 frames" in " ".join(done.stdout.split())  # a long path breaks the title's line
     saved = sorted(path.name for path in (tmp_path / "seen").iterdir())
     assert saved == sorted(["2.jpg", *(f"video-{i:06d}.jpg" for i in range(25))])
     before, after = cv2.imread(str(material / "pictures" / "2.png")), cv2.imread(str(tmp_path / "seen" / "2.jpg"))
