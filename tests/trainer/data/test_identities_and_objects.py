@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,5 +163,8 @@ def test_a_data_set_can_be_sent_to_other_processes(
     tmp_path: Path, write: Callable[[Path], Path], open_it: Callable[[Path], Dataset]
 ) -> None:
     dataset = open_it(write(tmp_path))
-    copy = pickle.loads(pickle.dumps(dataset))
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    with receiver, sender:
+        sender.send(dataset)
+        copy = receiver.recv()
     assert [sample.picture.name for sample in copy] == [sample.picture.name for sample in dataset]
