@@ -58,7 +58,7 @@ class Samples:
     Attributes:
         embeddings: float32 (N, D), what the backbone says of each moment.
         stamps_s: float64 (N,), when, seconds.
-        classes: float32 (N, L), the share of labels that name each class, rows sum to 1; a row of NaN where nobody named
+        classes: float32 (N, L), the share of labels that name each class, rows sum to 1; NaN in rows where nobody named
             one; (N, 0) for heads without classes.
         valence: float32 (N,), -1 to 1, the mean over annotators; NaN where nobody said.
         arousal: float32 (N,), likewise.
