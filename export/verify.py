@@ -150,7 +150,7 @@ def _one_batch_in_torch(networks: Sequence[Network], batch: torch.Tensor) -> Rec
         arousal=_mean([one.arousal.clamp(-1, 1) for one in told if one.arousal is not None], (len(batch),)),
         part_confidences=np.empty((len(batch), 0), np.float32),
         embeddings=np.concatenate([one.embedding.numpy() for one in told], axis=1),
-        head_version=0,
+        heads=(),
     )
 
 
@@ -162,7 +162,7 @@ def _mean(told: Sequence[torch.Tensor], shape: tuple[int, ...]) -> NDArray[np.fl
 def _joined(parts: Sequence[Recognition]) -> Recognition:
     names = ("probabilities", "valence", "arousal", "part_confidences", "embeddings")
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Recognition(**arrays, head_version=parts[0].head_version)
+    return Recognition(**arrays, heads=())
 
 
 def _batches(pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:

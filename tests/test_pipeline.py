@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from mien.bundle import Bundle, open_bundle
 from mien.errors import MienError
+from mien.expression.head import Head
+from mien.expression.recogniser import HeadInUse
 from mien.faces.detector import Box, Image, intersection_over_union
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
@@ -113,6 +116,36 @@ def test_cameras_share_a_batch_and_nothing_else(make_pipeline: Callable[..., Pip
             np.testing.assert_allclose(here.probabilities_raw, there.probabilities_raw, atol=1e-5)
             assert here.box == there.box
     assert {faces[0].face_id for pair in both for faces in pair} == {"f1", "f2"}
+
+
+def test_each_face_has_its_persons_head_from_the_next_frame_on(
+    make_pipeline: Callable[..., Pipeline], bundle: Bundle, images: list[Image]
+) -> None:
+    tensors = safetensors.numpy.load(bundle.read(bundle.manifest.head.file))
+    rolled = {name: np.roll(tensor, 1, axis=0) for name, tensor in tensors.items()}
+    size = bundle.manifest.backbone.embedding_size
+    head = Head(bundle.manifest.head.spec, rolled, len(bundle.manifest.labels), size)
+    pipeline = make_pipeline(smoothing_time_constant_s=0.0)
+    two = np.hstack([images[0], images[0]])
+
+    def faces(time_s: float) -> list[FaceAffect]:
+        return sorted(pipeline.process([Frame(two, "c", time_s)])[0], key=lambda face: face.face_id)
+
+    before = faces(0.0)
+    pipeline.heads = {"f1": HeadInUse(head, 3, "p7", is_personal=True), "gone": HeadInUse(head, 9)}
+    with_head = faces(0.0)
+    pipeline.heads = {}
+    after = faces(0.0)
+    assert [(face.person_id, face.head_version, face.head_is_personal) for face in with_head] == [
+        ("p7", 3, True),
+        ("", 0, False),
+    ]
+    assert [face.face_id for face in before] == [face.face_id for face in after] == ["f1", "f2"]
+    np.testing.assert_allclose(with_head[0].probabilities, np.roll(before[0].probabilities, 1), atol=1e-4)
+    np.testing.assert_allclose(with_head[1].probabilities, before[1].probabilities, atol=1e-4)
+    np.testing.assert_allclose(after[0].probabilities, before[0].probabilities, atol=1e-4)
+    told = head.predict(np.array([with_head[0].embedding])).probabilities
+    np.testing.assert_allclose(with_head[0].probabilities_raw, told[0], atol=1e-5)
 
 
 def test_smoothing_calms_and_can_be_switched_off(make_pipeline: Callable[..., Pipeline], images: list[Image]) -> None:

@@ -11,13 +11,16 @@ import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from mien.bundle import open_bundle
 from mien.errors import MienError
-from mien.expression.recogniser import FaceInImage, Recogniser
+from mien.expression.recogniser import FaceInImage, HeadInUse, Recogniser, Recognition
 from mien.faces.detector import Box
 from mien.runtime.backend import BackendOptions
+from tests.conftest import write_bundle
 
 
 def network(batch: Any = "n", inputs: int = 1, kind: int = TensorProto.FLOAT, scale: float = 1.0) -> onnx.ModelProto:
@@ -129,7 +132,7 @@ def test_a_head_is_exchanged_while_the_backbone_stays(
     again = recogniser.classify(batch)
     np.testing.assert_array_equal(again.probabilities, own.probabilities)
     np.testing.assert_array_equal(second.embeddings, own.embeddings)
-    assert [one.head_version for one in (own, first, second, again)] == [0, 1, 2, 0]
+    assert [one.heads[0].version for one in (own, first, second, again)] == [0, 1, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +163,7 @@ def test_a_bad_head_is_refused_and_the_present_one_goes_on(
         recogniser.exchange_head(bad)
     assert all(word in str(caught.value) for word in (str(bad), *words)), caught.value
     after = recogniser.classify(batch)
-    assert after.head_version == before.head_version == 1
+    assert after.heads[0].version == before.heads[0].version == 1
     np.testing.assert_array_equal(after.probabilities, before.probabilities)
 
 
@@ -172,6 +175,75 @@ def test_a_head_whose_numbers_overflow_is_never_published(
     recogniser.exchange_head(head_file(tmp_path / "huge", scale=3e38))
     with pytest.raises(MienError, match="head gives numbers that are not finite"):
         recogniser.classify(recogniser.prepare([bright_corner]))
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recogniser, tuple[HeadInUse, ...]]:
+    """A recogniser, and nobody, somebody without a head, and three with heads of their own or their group's."""
+    folder = tmp_path_factory.mktemp("people")
+    bundle = open_bundle(write_bundle(folder / "bundle"))
+    heads = [bundle.load_head(head_file(folder / str(scale), scale)) for scale in (2.0, -3.0)]
+    return Recogniser(bundle, BackendOptions()), (
+        HeadInUse(),
+        HeadInUse(person_id="p1"),
+        HeadInUse(heads[0], 4, "p2", is_personal=True),
+        HeadInUse(heads[1], 7, "p3", is_personal=True),
+        HeadInUse(heads[1], 7, "p4"),
+    )
+
+
+def said(recognition: Recognition, row: int) -> tuple[Any, ...]:
+    """What it says of one face."""
+    one = recognition.heads[row]
+    numbers = [*recognition.probabilities[row], recognition.valence[row], recognition.arousal[row]]
+    return [float(number) for number in numbers], one.version, one.person_id, one.is_personal
+
+
+@given(choice=st.lists(st.integers(0, 4), min_size=1, max_size=9), seed=st.integers(0, 99))
+def test_every_face_is_read_by_its_own_head(
+    people: tuple[Recogniser, tuple[HeadInUse, ...]], choice: list[int], seed: int
+) -> None:
+    recogniser, heads = people
+    batch = np.random.default_rng(seed).random((len(choice), 1, 8, 8), np.float32)
+    together = recogniser.classify(batch, [heads[number] for number in choice])
+    for row, number in enumerate(choice):
+        numbers, *rest = said(together, row)
+        alone, *expected = said(recogniser.classify(batch[row : row + 1], [heads[number]]), 0)
+        np.testing.assert_allclose(numbers, alone, atol=1e-5)
+        assert rest == expected == [heads[number].version, heads[number].person_id, heads[number].is_personal]
+        assert together.heads[row].head is (heads[number].head or recogniser.head)
+
+
+def test_who_has_no_head_follows_the_base_head(people: Any, tmp_path: Path, bright_corner: FaceInImage) -> None:
+    recogniser, (_, somebody, personal, *_) = people
+    batch = recogniser.prepare([bright_corner] * 2)
+    before = recogniser.classify(batch, [somebody, personal])
+    recogniser.exchange_head(head_file(tmp_path / "other", scale=9.0))
+    after = recogniser.classify(batch, [somebody, personal])
+    recogniser.exchange_head(None)
+    assert [one.version for one in before.heads] == [0, 4]
+    assert [one.version for one in after.heads] == [1, 4]
+    assert np.abs(after.probabilities - before.probabilities).max(axis=1)[0] > 0.1
+    np.testing.assert_array_equal(after.probabilities[1], before.probabilities[1])
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+def test_where_a_personal_head_fails_the_base_head_answers(
+    recogniser_of: Any, tmp_path: Path, bright_corner: FaceInImage
+) -> None:
+    recogniser = recogniser_of(network(scale=8.0))
+    failing = open_bundle(tmp_path / "bundle").load_head(head_file(tmp_path / "huge", scale=3e38))
+    good = open_bundle(tmp_path / "bundle").load_head(head_file(tmp_path / "good", scale=2.0))
+    heads = [HeadInUse(good, 3, "p1", True), HeadInUse(failing, 5, "p2", True), HeadInUse(failing, 5, "p3")]
+    batch = recogniser.prepare([bright_corner] * 3)
+    told, base = recogniser.classify(batch, heads), recogniser.classify(batch)
+    assert [(one.version, one.person_id, one.is_personal) for one in told.heads] == [
+        (3, "p1", True),
+        (0, "p2", False),
+        (0, "p3", False),
+    ]
+    np.testing.assert_allclose(told.probabilities[1:], base.probabilities[1:], atol=1e-6)
+    assert np.isfinite(told.probabilities).all()
 
 
 def test_valence_and_arousal_of_a_head_without_classes_come_in_their_range(affect_bundle: Path) -> None:

@@ -8,7 +8,7 @@ The same path serves the ROS node, `mien read` and the evaluation on the host.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mien.bundle import Bundle
 from mien.errors import MienError
-from mien.expression.recogniser import FaceInImage, Recogniser, Recognition
+from mien.expression.recogniser import BASE_HEAD, FaceInImage, HeadInUse, Recogniser, Recognition
 from mien.expression.smoothing import Smoother
 from mien.faces.detector import Box, Detector, Image
 from mien.faces.detectors import make_detector
@@ -96,7 +96,10 @@ class FaceAffect:
         valence: -1 to 1, smoothed, or NaN.
         arousal: -1 to 1, smoothed, or NaN.
         part_confidences: float32 (parts,), or empty.
-        head_version: which head answered: 0 is the bundle's own, others are counted as they were given.
+        head_version: which head answered, as in HeadInUse.
+        head_is_personal: it is the person's own.
+        person_id: enrolled person, or empty when unknown.
+        embedding: float32 (embedding size,): what a head is learned from.
     """
 
     face_id: str
@@ -113,6 +116,9 @@ class FaceAffect:
     arousal: float
     part_confidences: NDArray[np.float32]
     head_version: int = 0
+    head_is_personal: bool = False
+    person_id: str = ""
+    embedding: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
 
 @dataclass(slots=True)
@@ -146,6 +152,10 @@ class Pipeline:
         settings: how to use them.
         new_id: gives a face id never given before.
 
+    Attributes:
+        heads: whose the faces are and which heads answer for them, by face id; the base head answers for all others.
+            Any thread may replace the mapping by another one at any time; it must not be changed itself.
+
     Raises:
         MienError: a model or setting cannot be used.
     """
@@ -154,6 +164,7 @@ class Pipeline:
         self.labels = bundle.manifest.labels
         self.settings = settings
         self.times = StageTimes()
+        self.heads: Mapping[str, HeadInUse] = {}
         self._new_id = new_id
         spec = bundle.manifest.landmarks
         with ExitStack() as networks:
@@ -189,7 +200,8 @@ class Pipeline:
             ]
             batch = self.recogniser.prepare(faces)
         with self.times.measure("classify"):
-            recognition = self.recogniser.classify(batch)
+            heads = self.heads  # as a whole: one frame is read by one set of heads
+            recognition = self.recogniser.classify(batch, [heads.get(track.id, BASE_HEAD) for _, track in found])
         with self.times.measure("smooth"):
             affects: dict[str, list[FaceAffect]] = {frame.camera: [] for frame in frames}
             for i, (frame, track) in enumerate(found):
@@ -281,7 +293,7 @@ class Pipeline:
     def _affect(
         self, frame: Frame, track: Track, landmarks: NDArray[np.float32] | None, recognition: Recognition, row: int
     ) -> FaceAffect:
-        raw = recognition.probabilities[row]
+        raw, head = recognition.probabilities[row], recognition.heads[row]
         probabilities, valence, arousal = self._smoother.update(
             track.id, frame.stamp_s, raw, float(recognition.valence[row]), float(recognition.arousal[row])
         )
@@ -301,5 +313,8 @@ class Pipeline:
             valence=valence,
             arousal=arousal,
             part_confidences=recognition.part_confidences[row],
-            head_version=recognition.head_version,
+            head_version=head.version,
+            head_is_personal=head.is_personal,
+            person_id=head.person_id,
+            embedding=recognition.embeddings[row].copy(),  # the next batch may reuse its memory
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,27 @@ class FaceInImage:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadInUse:
+    """The head that answers for a face, and whose face it is.
+
+    Attributes:
+        head: None: the base head, whichever that is when the face is read.
+        version: 0 is the bundle's own; base heads are counted as they were given, the others as they were learned.
+        person_id: who the face belongs to; empty when unknown.
+        is_personal: the head is that person's own, not one of a group or place or the base head.
+    """
+
+    head: Head | None = None
+    version: int = 0
+    person_id: str = ""
+    is_personal: bool = False
+
+
+BASE_HEAD = HeadInUse()
+"""For a face that is nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recognition:
     """What N faces express.
 
@@ -41,7 +63,7 @@ class Recognition:
         arousal: float32 (N,), -1 to 1; NaN where the bundle gives none.
         part_confidences: float32 (N, parts), 0 to 1; (N, 0) for heads of one part.
         embeddings: float32 (N, embedding size): what a personal head learns from.
-        head_version: which head answered: 0 is the bundle's own, others are counted as they were given.
+        heads: which head answered for each face; none is None.
     """
 
     probabilities: Array
@@ -49,7 +71,16 @@ class Recognition:
     arousal: Array
     part_confidences: Array
     embeddings: Array
-    head_version: int
+    heads: tuple[HeadInUse, ...]
+
+
+class _Told(NamedTuple):
+    """What heads tell of faces, as in Recognition."""
+
+    probabilities: Array
+    valence: Array
+    arousal: Array
+    part_confidences: Array
 
 
 class Recogniser:
@@ -69,7 +100,7 @@ class Recogniser:
         self._crop = manifest.backbone.crop
         self._input = manifest.backbone.input
         self._batch = np.empty((0, self._input.depth, self._input.height, self._input.width), np.float32)
-        self._head, self._heads_given = (bundle.load_head(), 0), 0
+        self._base, self._heads_given = HeadInUse(bundle.load_head()), 0
         self._network = load_network(backbone_model(bundle, options.precision), options)
         with ExitStack() as on_error:
             on_error.callback(self._network.close)
@@ -83,11 +114,12 @@ class Recogniser:
 
     @property
     def head(self) -> Head:
-        """The head that answers."""
-        return self._head[0]
+        """The base head: it answers for every face that has no head of its own."""
+        assert self._base.head is not None  # noqa: S101
+        return self._base.head
 
     def exchange_head(self, path: Path | None) -> None:
-        """Let another head answer from the next batch on; the backbone is not touched. For any thread.
+        """Let another base head answer from the next batch on; the backbone is not touched. For any thread.
 
         Args:
             path: as in `Bundle.load_head`.
@@ -97,7 +129,7 @@ class Recogniser:
         """
         head = self._bundle.load_head(path)
         self._heads_given += path is not None
-        self._head = head, self._heads_given if path is not None else 0  # at once: a batch has one head
+        self._base = HeadInUse(head, self._heads_given if path is not None else 0)  # at once: a batch has one of them
 
     @property
     def problem(self) -> str | None:
@@ -114,11 +146,16 @@ class Recogniser:
             write_crop(face.image, square, self._input, slot)
         return self._batch[: len(faces)]
 
-    def classify(self, batch: Array) -> Recognition:
-        """Run backbone and head on a batch from `prepare`.
+    def classify(self, batch: Array, heads: Sequence[HeadInUse] = ()) -> Recognition:
+        """Run the backbone on a batch from `prepare`, and on each face's embedding the head that is to answer for it.
+
+        Args:
+            batch: float32 (N, C, H, W).
+            heads: of each face; none: the base head for all. Where one gives numbers that are not finite, the base head
+                answers.
 
         Raises:
-            MienError: backbone or head gives numbers that are not finite.
+            MienError: backbone or base head gives numbers that are not finite.
         """
         embeddings = self._network.run(batch)[self._bundle.manifest.backbone.embedding_output]
         if not np.isfinite(embeddings).all():
@@ -126,19 +163,50 @@ class Recogniser:
                 f"{self._bundle.path}: the backbone gives embeddings that are not finite",
                 "Export the bundle again, or choose another precision",
             )
-        head, version = self._head
-        prediction = head.predict(embeddings)
-        told = (prediction.probabilities, prediction.valence, prediction.arousal)
-        if not all(np.isfinite(values).all() for values in told if values is not None):
-            raise MienError(
-                f"{self._bundle.path}: the head gives numbers that are not finite", "Export it again, or take another"
-            )
-        valence, arousal = self._affect(*told)
-        return Recognition(prediction.probabilities, valence, arousal, prediction.part_confidences, embeddings, version)
+        base = self._base  # one for the whole batch
+        answering = [_or_base(one, base) for one in heads or [BASE_HEAD] * len(batch)]
+        told = self._tell_all(answering, base, embeddings)
+        return Recognition(
+            told.probabilities, told.valence, told.arousal, told.part_confidences, embeddings, tuple(answering)
+        )
 
     def close(self) -> None:
         """Free the network."""
         self._network.close()
+
+    def _tell_all(self, answering: list[HeadInUse], base: HeadInUse, embeddings: Array) -> _Told:
+        """What each face's head tells of it. Where a head fails, the base head takes its place in `answering`."""
+        rows_of: dict[int, list[int]] = {}
+        for row, one in enumerate(answering):
+            rows_of.setdefault(id(one.head), []).append(row)
+        told = []
+        for rows in rows_of.values():
+            some = embeddings if len(rows) == len(embeddings) else embeddings[rows]
+            own = self._tell(answering[rows[0]], some)
+            if own is None:
+                for row in rows:
+                    answering[row] = _or_base(HeadInUse(person_id=answering[row].person_id), base)
+                own = self._tell(base, some)
+            if own is None:
+                raise MienError(
+                    f"{self._bundle.path}: the head gives numbers that are not finite",
+                    "Export it again, or take another",
+                )
+            told.append(own)
+        if len(told) == 1:
+            return told[0]
+        order = np.argsort(np.concatenate(list(rows_of.values())))
+        return _Told(*(np.concatenate(parts)[order] for parts in zip(*told, strict=True)))
+
+    def _tell(self, one: HeadInUse, embeddings: Array) -> _Told | None:
+        """What one head tells; None where that is not finite."""
+        assert one.head is not None  # noqa: S101
+        prediction = one.head.predict(embeddings)
+        told = (prediction.probabilities, prediction.valence, prediction.arousal)
+        if not all(np.isfinite(values).all() for values in told if values is not None):
+            return None
+        valence, arousal = self._affect(*told)
+        return _Told(prediction.probabilities, valence, arousal, prediction.part_confidences)
 
     def _affect(self, probabilities: Array, valence: Array | None, arousal: Array | None) -> tuple[Array, Array]:
         spec = self._bundle.manifest.valence_arousal
@@ -170,3 +238,8 @@ class Recogniser:
         found = self._network.run(np.zeros((2, *expected), np.float32))[spec.embedding_output].shape
         if found != (2, spec.embedding_size):
             raise MienError(f"{where}: the embedding is {found}, the manifest says (n, {spec.embedding_size})", remedy)
+
+
+def _or_base(one: HeadInUse, base: HeadInUse) -> HeadInUse:
+    """The same, with the base head where it has none."""
+    return one if one.head is not None else HeadInUse(base.head, base.version, one.person_id)

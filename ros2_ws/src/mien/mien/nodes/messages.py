@@ -34,7 +34,7 @@ def face_affect_array(
 
 
 def _face_affect(face: FaceAffect, part_names: Sequence[str]) -> FaceAffectMessage:
-    message = FaceAffectMessage(face_id=face.face_id, camera=face.camera)
+    message = FaceAffectMessage(face_id=face.face_id, person_id=face.person_id, camera=face.camera)
     left, top = round(face.box.x), round(face.box.y)
     message.box = RegionOfInterest(
         x_offset=left,
@@ -56,6 +56,7 @@ def _face_affect(face: FaceAffect, part_names: Sequence[str]) -> FaceAffectMessa
     message.part_names = list(part_names)
     message.part_confidences = face.part_confidences.tolist()
     message.head_version = face.head_version
+    message.head_is_personal = face.head_is_personal
     return message
 
 
