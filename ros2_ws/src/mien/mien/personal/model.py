@@ -1,0 +1,61 @@
+"""Of a bundle, what personalisation needs: its base head, and which embeddings are comparable."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import numpy as np
+import safetensors.numpy
+
+from mien.bundle import Bundle
+from mien.personal.samples import BaseHead
+
+
+def base_head(bundle: Bundle) -> BaseHead:
+    """The bundle's own head as learners take it.
+
+    Raises:
+        MienError: its file is damaged or does not fit the manifest.
+    """
+    bundle.load_head()  # says what is wrong with it
+    manifest = bundle.manifest
+    tensors = safetensors.numpy.load(bundle.read(manifest.head.file))
+    affect = manifest.valence_arousal
+    return BaseHead(
+        spec=manifest.head.spec,
+        tensors={name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()},
+        labels=manifest.labels,
+        embedding_size=manifest.backbone.embedding_size,
+        affect_range=(affect.low, affect.high) if affect is not None and affect.source == "head" else None,
+    )
+
+
+def embedding_id(bundle: Bundle) -> str:
+    """Which space the bundle's embeddings live in: equal for equal pixels through the same network.
+
+    The precision does not count: it is named by the float32 file, from which the others are made.
+    """
+    backbone = bundle.manifest.backbone
+    files = backbone.files
+    reference = files["fp32"] if "fp32" in files else files[min(files)]
+    parts = (reference.sha256, backbone.input, backbone.crop, backbone.embedding_output)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def head_id(base: BaseHead, embedding: str) -> str:
+    """Which models can use a head: the same embedding, outputs, labels, range, and tensors of the same shapes.
+
+    Args:
+        base: the head of the model.
+        embedding: its `embedding_id`.
+    """
+    shapes = sorted((name, tensor.shape) for name, tensor in base.tensors.items())
+    parts = (embedding, base.spec, base.labels, base.affect_range, shapes)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def identity_id(bundle: Bundle) -> str:
+    """Which network the bundle's identity embeddings come from; empty where it has none."""
+    identity = bundle.manifest.identity
+    return "" if identity is None else identity.file.sha256
