@@ -16,7 +16,6 @@ from export.card import model_card
 from export.figures import measured
 from export.graph import export_graph
 from export.half import to_fp16
-from export.heads import make_head
 from export.manifest import check_cards, describe, join_figures
 from export.output import new_bundle, write_file
 from export.quantize import quantize
@@ -37,6 +36,7 @@ from mien.expression.recogniser import Recogniser
 from mien.models.default_bundle import default_bundle
 from mien.runtime.backend import BackendOptions
 from trainer.data.face_squares import landmarks_model
+from trainer.models.heads import make_head
 from trainer.stages.checkpoint import Card, open_network
 
 Tell = Callable[[str], None]

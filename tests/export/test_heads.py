@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from export.graph import export_graph
-from export.heads import make_head
 from mien.errors import MienError
 from mien.expression.head import Head, softmax
 from tests.export.checkpoints import LABELS, noise, settled_network
 from trainer.models import Network, Outputs
+from trainer.models.heads import make_head
 
 
 def embeddings(networks: list[Network], pictures: torch.Tensor) -> np.ndarray:

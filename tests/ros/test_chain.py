@@ -15,7 +15,6 @@ import yaml
 from numpy.typing import NDArray
 
 from export.bundle import export_bundle
-from export.heads import make_head
 from mien.bundle import Bundle
 from mien.expression.head import softmax
 from mien.faces.crop import crop_square, write_crop
@@ -24,6 +23,7 @@ from mien.runtime.backend import BackendOptions
 from tests.ros.driver import perception
 from tests.ros.pictures import demo_frame
 from trainer.__main__ import app
+from trainer.models.heads import make_head
 from trainer.stages.checkpoint import open_network
 
 # Training, export and a node: ten seconds, but torch's exporter alone takes minutes to be read where others work.

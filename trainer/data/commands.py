@@ -19,7 +19,7 @@ from trainer.data.sample import Description, Tell
 from trainer.data.sets.renders import open_renders
 from trainer.data.shards import RECORDS_PER_SHARD, write_shards
 from trainer.data.synthetic.dataset import render as render_domain
-from trainer.data.synthetic.domains import DOMAINS
+from trainer.data.synthetic.domains import is_domain
 from trainer.data.synthetic.sheet import save_sheet, sheet_of_domain, sheet_of_folder
 
 app = cyclopts.App(name="data", help="Look at data sets, render faces, and pack data for training.")
@@ -91,7 +91,7 @@ def render(
     """Render faces or objects with exact labels; given again, it goes on where it stopped.
 
     Args:
-        domain: objects, identity_a, identity_b, lab_a, lab_b, wild or person.
+        domain: objects, identity_a, identity_b, lab_a, lab_b, wild or person; person@0.5 is half as much of their own.
         out: folder for the pictures; one domain, seed and size each.
         count: how many pictures; 0 = as many as the domain usually has.
         seed: the same seed gives the same pictures.
@@ -132,7 +132,7 @@ def sheet(
         landmarks: whether to draw them.
         as_json: print what was made as JSON.
     """
-    if what in DOMAINS:
+    if is_domain(what):
         page = sheet_of_domain(what, rows=rows, columns=columns, side=size, seed=seed, landmarks=landmarks)
     else:
         open_renders(Path(what))  # checks all labels

@@ -10,7 +10,7 @@ from mien.errors import MienError
 from trainer.data.augmentation import PRESETS
 from trainer.data.catalogue import ENTRIES
 from trainer.data.sets.ck_plus import SELECTIONS
-from trainer.data.synthetic.domains import DOMAINS
+from trainer.data.synthetic.domains import DOMAINS, is_domain
 from trainer.models import ARCHITECTURES
 from trainer.stages.recipe import Arm, Recipe, Row, Source, Split, Stage, Table, Trend
 
@@ -101,7 +101,8 @@ def check_recipe(recipe: Recipe, stages: Mapping[str, Stage]) -> None:
 def _check_source(key: str, source: Source, sources: Mapping[str, Source]) -> None:
     check_known(f"{key}.real", source.real, ENTRIES, "data set")
     domain, colon, selection = source.rendered.partition(":")
-    check_known(f"{key}.rendered", domain, DOMAINS, "domain")
+    if not is_domain(domain):
+        check_known(f"{key}.rendered", domain, DOMAINS, "domain")
     if colon:
         check_known(f"{key}.rendered", selection, SELECTIONS, "selection of frames")
     for other in source.more:

@@ -72,6 +72,22 @@ def test_nobody_is_in_two_splits(name: str) -> None:
     assert shares["validation"] > 0
 
 
+def test_a_person_with_another_shift_has_the_same_face_and_feelings(small_studio: Studio) -> None:
+    pairs = [[make_sample(find_domain(name), 3, index, 96)[1] for name in ("person", "person@0")] for index in (9, 200)]
+    for own, shifted in pairs:
+        assert (own.person, own.label, own.valence, own.arousal) == (
+            *(shifted.person, shifted.label, shifted.valence, shifted.arousal),
+        )
+        assert (own.domain, shifted.domain) == ("person", "person@0")
+
+
+@pytest.mark.parametrize("name", ["person@", "person@2.1", "person@-1", "person@x", "wild@1", "person@1@1"])
+def test_a_shift_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(MienError) as caught:
+        find_domain(name)
+    assert "0 to 2" in caught.value.remedy
+
+
 def test_moments_of_one_person_that_look_alike_are_on_one_side() -> None:
     domain = find_domain("person")
     splits = [domain.split(index) for index in range(domain.count)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from trainer.data.synthetic.action_units import ACTION_UNITS, unit_weights
 from trainer.data.synthetic.affect import COORDINATES, valence_arousal
@@ -138,6 +140,45 @@ def test_an_individual_differs_from_others_but_not_from_itself() -> None:
     assert first.feeling(100.0) == again.feeling(100.0) != other.feeling(100.0)
     assert first.resting.max() > 0.1
     assert len(set(first.expressiveness.values())) == len(EXPRESSIONS)
+
+
+def test_a_shift_of_nought_shows_what_everybody_shows_and_a_larger_one_more_of_ones_own() -> None:
+    def mean_units(shift: float) -> NDArray[np.float64]:
+        diary = make_diary([7, 3, 2, 0], shift)
+        shown = [diary.expression(np.random.default_rng(i), 4.0 * i) for i in range(300)]
+        return np.mean([one.units for one in shown], axis=0, dtype=np.float64)
+
+    none, half, own, more = (mean_units(shift) for shift in (0.0, 0.5, 1.0, 1.5))
+    farther = [float(np.abs(one - none).mean()) for one in (half, own, more)]
+    assert 0 < farther[0] < farther[1] < farther[2]
+    others = [mean_of_anybody(seed) for seed in range(3)]
+    assert all(np.abs(none - one).mean() < np.abs(own - one).mean() for one in others)
+
+
+def mean_of_anybody(seed: int) -> NDArray[np.float64]:
+    """What a face shows on average while the same is felt, in variants drawn anew each time."""
+    diary = make_diary([7, 3, 2, 0])
+    total = np.zeros(len(UNIT_NAMES))
+    for i in range(300):
+        random = np.random.default_rng([seed, i])
+        anybody = replace(
+            diary,
+            prototypes={name: draw_prototype(random, name) for name in EXPRESSIONS},
+            expressiveness=dict.fromkeys(EXPRESSIONS, 1.0),
+            resting=np.zeros_like(diary.resting),
+            asymmetry=0.0,
+        )
+        total += anybody.expression(random, 4.0 * i).units
+    return total / 300
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
+def test_a_shift_changes_what_is_seen_and_not_what_is_felt(shift: float) -> None:
+    own, other = make_diary([7, 0, 2, 0]), make_diary([7, 0, 2, 0], shift)
+    for i in range(20):
+        shown, changed = (one.expression(np.random.default_rng(i), 40.0 * i) for one in (own, other))
+        assert (shown.label, shown.valence, shown.arousal) == (changed.label, changed.valence, changed.arousal)
+        assert not np.array_equal(shown.units, changed.units)
 
 
 def test_feelings_change_slowly_and_reach_many_expressions() -> None:

@@ -15,6 +15,7 @@ from trainer.data.synthetic.prototypes import EXPRESSIONS, Prototype
 _WAVES = 8
 _NEARLY_NEUTRAL = 0.5
 """Distance from the origin within which the feeling mixes with neutral; about one picture in eight is neutral then."""
+LARGEST_SHIFT = 2.0
 _RESTING_UNITS = ("mouthFrown", "mouthSmile", "browDown", "eyeSquint", "mouthPress", "eyeWide")
 
 
@@ -27,12 +28,19 @@ class Diary:
     than other people would, on a face that never looks quite neutral. So a model of people in general is wrong about
     this one in a way that can be learned.
 
+    `shift` says how far the person differs from people in general. At 0 each moment shows any variant of an expression,
+    as in the domain `wild`, at the strength at which it is felt, with both sides alike, on a face that is relaxed at
+    rest. At 1 it shows the person's own way. Between them it shows the own variants so often, the resting units and the
+    asymmetry in that proportion, and the expressiveness to that power (0.6 becomes 0.77 at 0.5); beyond 1 all but the
+    variants go on growing.
+
     Attributes:
         waves: float64 (2, 8, 3), amplitude, period in seconds and phase of the waves of valence and arousal.
         prototypes: the person's variant of each expression.
         expressiveness: how strongly each expression shows, about 0.45 to 1.3.
         resting: float32 (52,), units of the relaxed face.
         asymmetry: −1 to 1.
+        shift: 0 to `LARGEST_SHIFT`.
     """
 
     waves: NDArray[np.float64]
@@ -40,6 +48,7 @@ class Diary:
     expressiveness: dict[str, float]
     resting: NDArray[np.float32]
     asymmetry: float
+    shift: float = 1.0
 
     def feeling(self, time_s: float) -> tuple[float, float]:
         """Valence and arousal at that time, about −1 to 1."""
@@ -57,20 +66,31 @@ class Diary:
         closeness = np.array([1 / (0.05 + distances[name]) for name in nearest])
         shares = dict(zip(nearest, (closeness / closeness.sum()).tolist(), strict=True))
         intensity = min(1.0, float(np.hypot(valence, arousal)) / 0.85)
-        units = self.resting.copy()
+        units = self.resting * np.float32(self.shift)
+        variants = {name: self._variant(random, name) for name in shares}
         for name, share in shares.items():
-            strength = intensity * share * self.expressiveness[name]
-            shown = make_expression(random, name, self.prototypes[name], strength, asymmetry=self.asymmetry)
+            strength = intensity * share * self.expressiveness[name] ** self.shift
+            shown = make_expression(random, name, variants[name], strength, asymmetry=self.asymmetry * self.shift)
             units += shown.units
         label = max(shares, key=shares.__getitem__)
         felt_valence, felt_arousal = valence_arousal(shares, intensity)
         units = np.clip(units, 0, LARGEST_WEIGHT).astype(np.float32)
         felt = 0.0 if label == "neutral" else intensity * shares[label]
-        return Expression(label, self.prototypes[label].name, felt, felt_valence, felt_arousal, units)
+        return Expression(label, variants[label].name, felt, felt_valence, felt_arousal, units)
+
+    def _variant(self, random: np.random.Generator, name: str) -> Prototype:
+        """The person's own, or anybody's; drawn aside, so that a shift of 1 or more takes nothing from `random`."""
+        (aside,) = random.spawn(1)
+        return self.prototypes[name] if aside.random() < self.shift else draw_prototype(aside, name)
 
 
-def make_diary(seed: list[int]) -> Diary:
-    """Draw a person's feelings and style; the same seed gives the same."""
+def make_diary(seed: list[int], shift: float = 1.0) -> Diary:
+    """Draw a person's feelings and style.
+
+    Args:
+        seed: the same seed gives the same feelings and the same style, which `shift` makes more or less of.
+        shift: how far the person differs from people in general, 0 to `LARGEST_SHIFT`.
+    """
     random = np.random.default_rng(seed)
     waves = np.stack(
         [
@@ -88,4 +108,4 @@ def make_diary(seed: list[int]) -> Diary:
     prototypes = {name: draw_prototype(random, name) for name in EXPRESSIONS}
     general = random.uniform(0.6, 1.1)
     own = {name: float(general * random.uniform(0.75, 1.25)) for name in EXPRESSIONS}
-    return Diary(waves, prototypes, own, resting, float(random.normal(0, 0.15)))
+    return Diary(waves, prototypes, own, resting, float(random.normal(0, 0.15)), shift)

@@ -5,6 +5,7 @@ Everything about picture `index` of a domain follows from (domain, seed, index);
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from trainer.data.synthetic import chance
 from trainer.data.synthetic.assets import load_assets
 from trainer.data.synthetic.camera import Shot
 from trainer.data.synthetic.degrade import Degradation
-from trainer.data.synthetic.diary import Diary, make_diary
+from trainer.data.synthetic.diary import LARGEST_SHIFT, Diary, make_diary
 from trainer.data.synthetic.expression import Expression, blend, blink, draw_prototype, look, make_expression, talk
 from trainer.data.synthetic.objects import OBJECTS
 from trainer.data.synthetic.person import Person, Population, make_person
@@ -29,6 +30,7 @@ _WITHOUT_CONTEMPT = EXPRESSIONS[:-1]
 _SEQUENCE_FRAMES = 6
 _SEQUENCE_FPS = 5.0
 _DIARY_INTERVAL_S = 4.0
+_SHIFTED = re.compile(r"person@([01](\.\d{1,3})?|2)")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Domain:
         people: how many people there are; 0 as many as are needed.
         population: from whom they are drawn.
         plan: makes the scene of a picture: (seed, index, picture's side).
+        shift: how far the individual of `person` differs from people in general (`Diary`).
     """
 
     name: str
@@ -67,6 +70,7 @@ class Domain:
     people: int = 0
     population: Population = field(default_factory=Population)
     plan: Callable[[Domain, int, int, int], Planned] | None = None
+    shift: float = 1.0
 
     def person_number(self, index: int) -> int:
         """Who is on a picture."""
@@ -95,25 +99,35 @@ class Domain:
 
 
 def find_domain(name: str) -> Domain:
-    """The domain of that name.
+    """The domain of that name; `person@0.5` is `person` with a shift of 0.5, the same faces with less of their own.
 
     Raises:
         MienError: there is none; the remedy names those that there are.
     """
-    if name not in DOMAINS:
-        raise MienError(f"There is no domain {name!r}", f"Choose one of: {', '.join(DOMAINS)}")
-    return DOMAINS[name]
+    if not is_domain(name):
+        raise MienError(
+            f"There is no domain {name!r}",
+            f"Choose one of: {', '.join(DOMAINS)}; or person@SHIFT with a shift of 0 to {LARGEST_SHIFT:g}",
+        )
+    base, _, shift = name.partition("@")
+    return replace(DOMAINS[base], name=name, shift=float(shift)) if shift else DOMAINS[base]
+
+
+def is_domain(name: str) -> bool:
+    """Whether there is a domain of that name."""
+    return name in DOMAINS or _SHIFTED.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=8)
 def _person(domain: str, seed: int, number: int) -> Person:
-    own = DOMAINS[domain]
-    return make_person(load_assets(), own.population, f"{domain}-{seed}-{number:05d}", [own.number, seed, 0, number])
+    own = DOMAINS[domain.partition("@")[0]]  # whatever the shift, it is the same face
+    return make_person(load_assets(), own.population, f"{own.name}-{seed}-{number:05d}", [own.number, seed, 0, number])
 
 
 @lru_cache(maxsize=8)
 def _diary(domain: str, seed: int, number: int) -> Diary:
-    return make_diary([DOMAINS[domain].number, seed, 2, number])
+    own = find_domain(domain)
+    return make_diary([own.number, seed, 2, number], own.shift)
 
 
 def _identity(domain: Domain, seed: int, index: int, side: int) -> Planned:
