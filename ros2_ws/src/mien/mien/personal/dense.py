@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.expression.head import Activation, HeadSpec
+from mien.errors import MienError
+from mien.expression.head import Activation, DenseLayerSpec, HeadSpec
 from mien.personal.samples import Array, Tensors
 
 
@@ -82,15 +83,41 @@ class Dense:
         parts: the parts of all outputs, classes first, then valence, then arousal.
     """
 
-    layers: tuple[Layer, ...]
-    parts: tuple[Part, ...]
-
     def __init__(self, spec: HeadSpec) -> None:
-        raise NotImplementedError
+        layers: list[Layer] = []
+        parts: list[Part] = []
+        # Number of a layer by the slice it stands on and all layers up to it, as in mien.expression.head.
+        numbers: dict[tuple[int, int, tuple[DenseLayerSpec, ...]], int] = {}
+        outputs = {"classes": spec.classes, "valence": spec.valence, "arousal": spec.arousal}
+        for output, part in [(name, part) for name, one in outputs.items() if one for part in one.parts]:
+            source: slice | int = slice(part.start, part.stop)
+            for depth, layer in enumerate(part.layers, 1):
+                key = (part.start, part.stop, part.layers[:depth])
+                if key not in numbers:
+                    numbers[key] = len(layers)
+                    layers.append(Layer(source, layer.weight, layer.bias, layer.activation))
+                source = numbers[key]
+            parts.append(Part(output, part.name, numbers[key]))
+        self.layers, self.parts = tuple(layers), tuple(parts)
 
     def forward(self, tensors: Tensors, embeddings: Array, dropout: Dropout | None = None) -> Pass:
         """Compute all layers for float32 embeddings (N, D); a part's outputs are `values[part.last]` (logits)."""
-        raise NotImplementedError
+        done = Pass([], [], [])
+        masks = _Masks(dropout, len(embeddings))
+        ends = {part.last for part in self.parts}
+        for number, layer in enumerate(self.layers):
+            if isinstance(layer.source, int):
+                inputs = done.values[layer.source]
+                mask = masks.of(layer.source, inputs.shape[1])
+            else:
+                inputs = embeddings[:, layer.source]
+                mask = masks.of(-1, embeddings.shape[1]) if number in ends else None
+                mask = None if mask is None else mask[:, layer.source]
+            inputs = inputs if mask is None else inputs * mask
+            done.inputs.append(inputs)
+            done.masks.append(mask)
+            done.values.append(_activate(inputs @ tensors[layer.weight].T + tensors[layer.bias], layer.activation))
+        return done
 
     def backward(self, tensors: Tensors, done: Pass, gradients: Sequence[Array]) -> dict[str, Array]:
         """Gradients of a loss in all tensors.
@@ -103,4 +130,64 @@ class Dense:
         Returns:
             By tensor name; added up where several layers share a tensor.
         """
-        raise NotImplementedError
+        flow = [np.zeros_like(values) for values in done.values]
+        for part, gradient in zip(self.parts, gradients, strict=True):
+            flow[part.last] += gradient
+        result: dict[str, Array] = {}
+        for number in reversed(range(len(self.layers))):
+            layer, mask = self.layers[number], done.masks[number]
+            inner = flow[number] * _slope(done.values[number], layer.activation)
+            own: dict[str, Array] = {layer.weight: inner.T @ done.inputs[number], layer.bias: inner.sum(axis=0)}
+            for name, gradient in own.items():
+                result[name] = result[name] + gradient if name in result else gradient
+            if isinstance(layer.source, int):
+                below = inner @ tensors[layer.weight]
+                flow[layer.source] += below if mask is None else below * mask
+        return result
+
+    def own_last_layer(self, part: Part, learner: str) -> Layer:
+        """The last layer of a part, for learners that change it by itself.
+
+        Raises:
+            MienError: it is not linear, or something else stands on it or on its tensors, too.
+        """
+        layer = self.layers[part.last]
+        users = sum(one.last == part.last for one in self.parts)
+        users += sum(one.source == part.last for one in self.layers)
+        users += sum(one.weight == layer.weight or one.bias == layer.bias for one in self.layers)
+        if layer.activation != "linear" or users != 2:  # the part, and the layer itself
+            raise MienError(
+                f"{learner} cannot learn {part.output}: the last layer {layer.weight} is not linear or is shared",
+                "Use the learner sgd",
+            )
+        return layer
+
+
+class _Masks:
+    """What is muted in one pass: a layer that several others stand on is muted once."""
+
+    def __init__(self, dropout: Dropout | None, samples: int) -> None:
+        self._dropout, self._samples = dropout, samples
+        self._masks: dict[int, Array] = {}
+
+    def of(self, source: int, size: int) -> Array | None:
+        """float32 (N, size) for the layer of that number, -1 for the embedding; None without dropout."""
+        if self._dropout is None or self._dropout.share == 0:
+            return None
+        if source not in self._masks:
+            kept = self._dropout.random.random((self._samples, size), np.float32) >= self._dropout.share
+            self._masks[source] = np.asarray(kept / (1 - self._dropout.share), np.float32)
+        return self._masks[source]
+
+
+def _activate(values: Array, activation: Activation) -> Array:
+    if activation == "relu":
+        return np.maximum(values, 0)
+    return np.tanh(values) if activation == "tanh" else values
+
+
+def _slope(values: Array, activation: Activation) -> Array | float:
+    """The derivative of an activation, from what it gave."""
+    if activation == "relu":
+        return (values > 0).astype(values.dtype)
+    return 1 - values * values if activation == "tanh" else 1.0

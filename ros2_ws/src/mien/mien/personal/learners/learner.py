@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.personal.samples import BaseHead, Samples, Tensors
+from mien.personal.targets import OUTPUTS
 
 Tell = Callable[[int, int, float], None]
 """Called with (step, steps, loss) after every step; returns quickly, and may raise `Cancelled`."""
@@ -21,11 +22,13 @@ class Learner(ABC):
         name: what people call it.
         anchored: few samples move it little from the base head, so that its head may be used before it can be judged.
         resumes: `start` matters.
+        outputs: what it learns, of "classes", "valence" and "arousal".
     """
 
     name: str
     anchored: bool = True
     resumes: bool = False
+    outputs: tuple[str, ...] = OUTPUTS
 
     @abstractmethod
     def fit(self, base: BaseHead, samples: Samples, start: Tensors | None, steps: int, tell: Tell) -> Tensors:
