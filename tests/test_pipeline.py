@@ -13,7 +13,7 @@ import safetensors.numpy
 from mien.bundle import Bundle, open_bundle
 from mien.errors import MienError
 from mien.expression.head import Head
-from mien.expression.recogniser import HeadInUse
+from mien.expression.recogniser import HeadInUse, HeadsInUse
 from mien.faces.detector import Box, Image, intersection_over_union
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
@@ -132,14 +132,18 @@ def test_each_face_has_its_persons_head_from_the_next_frame_on(
         return sorted(pipeline.process([Frame(two, "c", time_s)])[0], key=lambda face: face.face_id)
 
     before = faces(0.0)
-    pipeline.heads = {"f1": HeadInUse(head, 3, "p7", is_personal=True), "gone": HeadInUse(head, 9)}
+    pipeline.heads = HeadsInUse({"f1": HeadInUse(head, 3, "p7", is_personal=True), "gone": HeadInUse(head, 9)})
     with_head = faces(0.0)
-    pipeline.heads = {}
+    pipeline.heads = HeadsInUse(otherwise=HeadInUse(head, 5))
+    elsewhere = faces(0.0)
+    pipeline.heads = HeadsInUse()
     after = faces(0.0)
     assert [(face.person_id, face.head_version, face.head_is_personal) for face in with_head] == [
         ("p7", 3, True),
         ("", 0, False),
     ]
+    assert [(face.person_id, face.head_version, face.head_is_personal) for face in elsewhere] == [("", 5, False)] * 2
+    np.testing.assert_allclose(elsewhere[1].probabilities, np.roll(before[1].probabilities, 1), atol=1e-4)
     assert [face.face_id for face in before] == [face.face_id for face in after] == ["f1", "f2"]
     np.testing.assert_allclose(with_head[0].probabilities, np.roll(before[0].probabilities, 1), atol=1e-4)
     np.testing.assert_allclose(with_head[1].probabilities, before[1].probabilities, atol=1e-4)

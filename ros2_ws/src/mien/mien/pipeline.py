@@ -8,7 +8,7 @@ The same path serves the ROS node, `mien read` and the evaluation on the host.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mien.bundle import Bundle
 from mien.errors import MienError
-from mien.expression.recogniser import BASE_HEAD, FaceInImage, HeadInUse, Recogniser, Recognition
+from mien.expression.recogniser import FaceInImage, HeadsInUse, Recogniser, Recognition
 from mien.expression.smoothing import Smoother
 from mien.faces.detector import Box, Detector, Image
 from mien.faces.detectors import make_detector
@@ -153,8 +153,7 @@ class Pipeline:
         new_id: gives a face id never given before.
 
     Attributes:
-        heads: whose the faces are and which heads answer for them, by face id; the base head answers for all others.
-            Any thread may replace the mapping by another one at any time; it must not be changed itself.
+        heads: whose the faces are and which heads answer for them. Any thread may replace it at any time.
 
     Raises:
         MienError: a model or setting cannot be used.
@@ -164,7 +163,7 @@ class Pipeline:
         self.labels = bundle.manifest.labels
         self.settings = settings
         self.times = StageTimes()
-        self.heads: Mapping[str, HeadInUse] = {}
+        self.heads = HeadsInUse()
         self._new_id = new_id
         spec = bundle.manifest.landmarks
         with ExitStack() as networks:
@@ -201,7 +200,7 @@ class Pipeline:
             batch = self.recogniser.prepare(faces)
         with self.times.measure("classify"):
             heads = self.heads  # as a whole: one frame is read by one set of heads
-            recognition = self.recogniser.classify(batch, [heads.get(track.id, BASE_HEAD) for _, track in found])
+            recognition = self.recogniser.classify(batch, [heads.of(track.id) for _, track in found])
         with self.times.measure("smooth"):
             affects: dict[str, list[FaceAffect]] = {frame.camera: [] for frame in frames}
             for i, (frame, track) in enumerate(found):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +51,23 @@ class HeadInUse:
 
 BASE_HEAD = HeadInUse()
 """For a face that is nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsInUse:
+    """Whose the faces are and which heads answer for them; not to be changed, only replaced as a whole.
+
+    Attributes:
+        by_face: by face id.
+        otherwise: for every other face.
+    """
+
+    by_face: Mapping[str, HeadInUse] = field(default_factory=dict)
+    otherwise: HeadInUse = BASE_HEAD
+
+    def of(self, face_id: str) -> HeadInUse:
+        """The head that answers for a face."""
+        return self.by_face.get(face_id, self.otherwise)
 
 
 @dataclass(frozen=True, slots=True)
