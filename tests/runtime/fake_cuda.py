@@ -24,6 +24,7 @@ class FakeGpu:
 
     Attributes:
         vanished: every call fails from now on.
+        answers: while it is not set, whoever waits for the device waits.
         records: whether CUDA graphs can be recorded.
         free_bytes: device memory left.
         opened, closed: how often.
@@ -33,6 +34,8 @@ class FakeGpu:
     def __init__(self) -> None:
         self.gpu = Gpu("Fake Orin", "8.7", "12.6", "12.6", 8 << 30)
         self.vanished = False
+        self.answers = threading.Event()
+        self.answers.set()
         self.records = True
         self.free_bytes = 1 << 30
         self.opened = self.closed = self.launches = 0
@@ -119,6 +122,7 @@ class FakeCuda:
         self._machine.queue(lambda: _copy(target, source.ctypes.data, size_bytes))
 
     def synchronize(self) -> None:
+        self._machine.answers.wait()
         self._machine.check()
         queued, self._machine.queued = self._machine.queued, []
         for work in queued:

@@ -35,6 +35,8 @@ class Faults:
     builds: bool = True
     runs: bool = True
     has_context_memory: bool = True
+    loading: Callable[[], None] = field(default=lambda: None)
+    """Called while an engine is loaded."""
     output: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = field(default=lambda output: output)
 
 
@@ -264,6 +266,7 @@ class Runtime:
         self._logger = logger
 
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
+        faults.loading()
         digest, payload = serialized_engine[len(_MAGIC) :][:32], serialized_engine[len(_MAGIC) + 32 :]
         if hashlib.sha256(payload).digest() != digest:
             self._logger.log(ILogger.Severity.ERROR, "Error Code 1: Serialization (magicTag does not match)")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.runtime.device import hold_device, release_device
+from mien.runtime.device_thread import hold_device, release_device
 from mien.runtime.tensorrt import Engine, Profile, build_engine
 from tests.conftest import SIZE_PX, small_backbone
 from tests.runtime import fake_tensorrt

@@ -13,11 +13,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from mien.errors import MienError
-from mien.runtime.device import hold_device, release_device
+from mien.runtime.device_thread import hold_device, release_device
+from mien.runtime.execution import WARM_PICTURES
 from mien.runtime.tensorrt import Built, Engine, Profile, build_engine, import_tensorrt, profile_of
 from tests.conftest import SIZE_PX, small_backbone
 
-LARGEST = 4
+LARGEST = WARM_PICTURES + 2
 PROFILE = Profile("image", (1, 1, SIZE_PX, SIZE_PX), (2, 1, SIZE_PX, SIZE_PX), (LARGEST, 1, SIZE_PX, SIZE_PX))
 
 
@@ -146,7 +147,7 @@ def test_an_engine_computes_what_the_file_says(tensorrt: ModuleType) -> None:
     engine = load(tensorrt)
     try:
         assert engine.input_shape == (None, 1, SIZE_PX, SIZE_PX)
-        assert engine.output_names == ("embedding",)
+        assert engine.output_shapes == {"embedding": (4,)}
         assert engine.runtime == "tensorrt 10.3.0 Fake Orin"
         for number in (1, 3, LARGEST, 3, 1, 2 * LARGEST + 1):
             batch = pictures(number, seed=number)
@@ -177,11 +178,15 @@ def test_a_fixed_batch_runs_picture_by_picture(tensorrt: ModuleType) -> None:
 def test_each_batch_size_is_recorded_once_and_launched_from_then_on(tensorrt: ModuleType) -> None:
     engine = load(tensorrt)
     try:
-        for _ in range(5):
-            engine.run(pictures(1))
-            engine.run(pictures(2))
-        assert len(tensorrt.gpu.graphs) == 2
-        assert tensorrt.gpu.launches == 8
+        contexts = len(tensorrt.contexts)
+        for number in [*range(1, WARM_PICTURES + 1)] * 2:
+            engine.run(pictures(number))
+        assert tensorrt.gpu.launches == 2 * WARM_PICTURES, "a frame waited for a graph"
+        assert len(tensorrt.contexts) == contexts, "a frame waited for a context"
+        for _ in range(3):
+            engine.run(pictures(LARGEST))
+        assert tensorrt.gpu.launches == 2 * WARM_PICTURES + 2
+        assert len(tensorrt.gpu.graphs) == WARM_PICTURES + 1
     finally:
         engine.close()
 
@@ -190,17 +195,17 @@ def test_each_batch_size_is_recorded_once_and_launched_from_then_on(tensorrt: Mo
 def test_what_cannot_be_recorded_runs_without(
     tensorrt: ModuleType, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = load(tensorrt)
     tensorrt.gpu.records = where != "begin"
+    if where == "within":
+        run = tensorrt.IExecutionContext.execute_async_v3
+        monkeypatch.setattr(
+            tensorrt.IExecutionContext,
+            "execute_async_v3",
+            lambda self, stream: tensorrt.gpu.recording is None and run(self, stream),
+        )
+    engine = load(tensorrt)
     try:
         batch = pictures(2)
-        if where == "within":
-            run = tensorrt.IExecutionContext.execute_async_v3
-            monkeypatch.setattr(
-                tensorrt.IExecutionContext,
-                "execute_async_v3",
-                lambda self, stream: tensorrt.gpu.recording is None and run(self, stream),
-            )
         for _ in range(3):
             np.testing.assert_allclose(engine.run(batch)["embedding"], quadrants(batch), atol=1e-6)
         assert tensorrt.gpu.launches == 0
@@ -272,9 +277,9 @@ def test_a_run_that_fails_says_so_and_the_next_one_works(tensorrt: ModuleType) -
     try:
         tensorrt.faults.runs = False
         with pytest.raises(MienError, match="cannot run"):
-            engine.run(pictures(1))
+            engine.run(pictures(LARGEST))
         tensorrt.faults.runs = True
-        batch = pictures(1)
+        batch = pictures(LARGEST)
         np.testing.assert_allclose(engine.run(batch)["embedding"], quadrants(batch), atol=1e-6)
     finally:
         engine.close()

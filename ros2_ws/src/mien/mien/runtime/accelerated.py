@@ -2,7 +2,8 @@
 
 ONNX Runtime's session is loaded first and stays. A sound engine in the cache serves from the first frame on; else one
 is built in the background and takes over between two frames. Whatever goes wrong on the way, or later, costs no frame:
-ONNX Runtime serves it, `problem` says why, and the engine is tried again after pauses that grow.
+ONNX Runtime serves it, `problem` says why, and the engine is tried again after pauses that grow. It also serves while
+the GPU is busy with loading another engine.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from mien.bundle import Precision
 from mien.errors import MienError
 from mien.runtime.backend import Array, BackendOptions, Model, Network, load_network
 from mien.runtime.build_engine import EngineBuild
-from mien.runtime.device import Gpu, hold_device, release_device
+from mien.runtime.device import Gpu
+from mien.runtime.device_thread import DeviceBusyError, hold_device, release_device
 from mien.runtime.engines import EngineCache, EngineKey, MissingEngineError
 from mien.runtime.jetson import l4t_version
 from mien.runtime.tensorrt import Engine, Progress, import_tensorrt
@@ -118,8 +120,8 @@ class AcceleratedNetwork:
     def __init__(self, model: Model, options: BackendOptions, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._twin = _load_twin(model, options)
         self._plan = _plan(model, options, self._twin)
-        self._one = np.zeros([abs(side) for side in self._plan.input_shape], np.float32)
-        self._expected = _shapes(self._twin.run(self._one))
+        one = np.zeros([abs(side) for side in self._plan.input_shape], np.float32)
+        self._expected = _shapes(self._twin.run(one))
         self._pause_s = first_pause_s
         self._key: EngineKey | None = None
         self._engine: Engine | None = None
@@ -164,6 +166,8 @@ class AcceleratedNetwork:
             return self._twin.run(batch)
         try:
             outputs = engine.run(batch)
+        except DeviceBusyError:
+            return self._twin.run(batch)
         except Exception as error:  # noqa: BLE001  as above
             self._drop(engine, error)
             return self._twin.run(batch)
@@ -232,13 +236,13 @@ class AcceleratedNetwork:
         self._building = f"; building an engine for TensorRT: {share:.0%}, {what}"
 
     def _load(self) -> Engine:
-        """The engine from the cache, run once: the first run is slow, and may be the one that fails."""
+        """The engine from the cache, whose outputs are those of the fp32 file."""
         name = self._plan.model.name
         with _held_gpu() as (trt, gpu), ExitStack() as on_error:
             self._key = self._plan.key(trt, gpu)
             engine = Engine(trt, EngineCache().find(self._key), f"the {name}")
             on_error.callback(engine.close)
-            found = _shapes(engine.run(self._one))
+            found = engine.output_shapes
             if found != self._expected:
                 raise MienError(
                     f"The TensorRT engine of the {name} gives {found}, its fp32 file {self._expected}",
@@ -259,7 +263,7 @@ def _held_gpu() -> Iterator[tuple[ModuleType, Gpu]]:
 
 
 def _shapes(outputs: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
-    return {name: output.shape for name, output in sorted(outputs.items())}
+    return {name: output.shape[1:] for name, output in outputs.items()}
 
 
 def _is_finite(outputs: Mapping[str, Array]) -> bool:

@@ -1,25 +1,16 @@
-"""The GPU, behind one small interface, and the one thread of the process that may touch it.
-
-CUDA contexts belong to threads and ROS calls back from many: every call goes through `DeviceThread`, which retains the
-device's primary context when it starts and releases it when its last user has gone.
-"""
+"""The GPU, behind one small interface; `device_thread` has the one thread of the process that may touch it."""
 
 from __future__ import annotations
 
 import importlib.util
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
 
-Result = TypeVar("Result")
 HostArray = NDArray[np.float32]
 
 
@@ -134,70 +125,3 @@ def _is_installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package above it is missing
         return False
-
-
-class DeviceThread:
-    """The thread that owns the device.
-
-    Args:
-        open_device: opens it; called on the thread, as `open_cuda`.
-
-    Raises:
-        MienError: the device cannot be opened.
-    """
-
-    def __init__(self, open_device: Callable[[], Cuda]) -> None:
-        self._executor = ThreadPoolExecutor(1, "mien-device")
-        try:
-            self._cuda = self._executor.submit(open_device).result()
-        except BaseException:
-            self._executor.shutdown()
-            raise
-
-    def submit(self, function: Callable[[Cuda], Result]) -> Future[Result]:
-        """Queue a function for the thread; what it raises is raised by the future."""
-        return self._executor.submit(function, self._cuda)
-
-    def call(self, function: Callable[[Cuda], Result]) -> Result:
-        """Run a function on the thread and wait for it. Not to be called from the thread itself."""
-        return self.submit(function).result()
-
-    def close(self) -> None:
-        """Release the device after all that is queued, and end the thread."""
-        with suppress(MienError):  # a device that has gone cannot be released
-            self.call(lambda cuda: cuda.close())
-        self._executor.shutdown()
-
-
-class _Shared:
-    """The process's device thread and how many hold it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.holders = 0
-        self.thread: DeviceThread | None = None
-
-
-_shared = _Shared()
-
-
-def hold_device() -> DeviceThread:
-    """The process's device thread, started for the first holder; give it back with `release_device`.
-
-    Raises:
-        MienError: the device cannot be opened.
-    """
-    with _shared.lock:
-        if _shared.thread is None:
-            _shared.thread = DeviceThread(open_cuda)
-        _shared.holders += 1
-        return _shared.thread
-
-
-def release_device() -> None:
-    """Give the device thread back; the last holder's release frees the device's context and ends the thread."""
-    with _shared.lock:
-        _shared.holders -= 1
-        if _shared.holders == 0 and _shared.thread is not None:
-            thread, _shared.thread = _shared.thread, None
-            thread.close()

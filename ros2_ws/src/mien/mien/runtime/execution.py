@@ -1,8 +1,8 @@
 """An engine in the GPU's memory, as the device's thread sees it.
 
-Each batch size has its own execution context, made at its first use and never changed again: a CUDA graph is only valid
-for the context and the addresses it was recorded with. All contexts share one piece of memory for activations, which is
-safe because they run one after another on one stream.
+Each batch size has its own execution context, made at its first use (the usual ones at once) and never changed again: a
+CUDA graph is only valid for the context and the addresses it was recorded with. All contexts share one piece of memory
+for activations, which is safe because they run one after another on one stream.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from mien.runtime.backend import Array
 from mien.runtime.device import Cuda
 from mien.runtime.tensorrt_callbacks import log_of
 
+WARM_PICTURES = 4
+"""Up to so many at once are prepared for while an engine is loaded: more faces are seldom in view."""
 _REBUILD = "Build the engine again: mien engine --again"
 
 
@@ -109,9 +111,20 @@ class LoadedEngine:
         return address
 
     @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs in the order of the engine."""
-        return tuple(port.name for port in self._outputs)
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """For one picture, by the output's name, in the order of the engine."""
+        return {port.name: port.shape[1:] for port in self._outputs}
+
+    def warm_up(self) -> None:
+        """Run the usual batch sizes once, so that no frame waits for their contexts and graphs.
+
+        Raises:
+            MienError: TensorRT or CUDA failed.
+        """
+        largest = self._largest[0]
+        self._input.host[...] = 0
+        for pictures in range(1, min(largest, WARM_PICTURES) + 1) if self.input_shape[0] is None else [largest]:
+            self._run_part(pictures)
 
     def run(self, batch: Array) -> Mapping[str, Array]:
         """Run float32 (N, C, H, W) in parts of the largest batch; fresh arrays by name.

@@ -7,13 +7,15 @@ The module is passed in, because `tensorrt_rtx` has the same interface and build
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from mien.errors import MienError, require
 from mien.runtime.backend import Array
-from mien.runtime.device import hold_device, release_device
+from mien.runtime.device import Cuda
+from mien.runtime.device_thread import hold_device, release_device
 from mien.runtime.execution import LoadedEngine
 from mien.runtime.onnx_graph import graph_problems, read_input
 from mien.runtime.tensorrt_callbacks import log_of, progress_monitor
@@ -206,11 +208,20 @@ class Engine:
     """
 
     def __init__(self, trt: ModuleType, engine: bytes, name: str) -> None:
+        self._owned = ExitStack()
         self._thread = hold_device()
+
+        def load(cuda: Cuda) -> tuple[LoadedEngine, str]:
+            loaded = LoadedEngine(trt, engine, name, cuda)
+            self._owned.callback(loaded.close)
+            loaded.warm_up()
+            return loaded, cuda.gpu.name
+
         try:
-            self._loaded, gpu = self._thread.call(lambda cuda: (LoadedEngine(trt, engine, name, cuda), cuda.gpu.name))
+            with self._thread.loading():
+                self._loaded, gpu = self._thread.call(load)
         except BaseException:
-            release_device()
+            self.close()
             raise
         self._runtime = f"tensorrt {trt.__version__} {gpu}"
 
@@ -220,9 +231,9 @@ class Engine:
         return self._loaded.input_shape
 
     @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs in the order of the graph."""
-        return self._loaded.output_names
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """For one picture, by the output's name."""
+        return self._loaded.output_shapes
 
     @property
     def runtime(self) -> str:
@@ -233,11 +244,12 @@ class Engine:
         """Run float32 (N, C, H, W), in parts where N is above the largest batch; fresh arrays by name.
 
         Raises:
-            MienError: TensorRT or CUDA failed, or the pictures have another shape.
+            DeviceBusyError: another engine is being loaded.
+            MienError: TensorRT or CUDA failed, the GPU does not answer, or the pictures have another shape.
         """
-        return self._thread.call(lambda _: self._loaded.run(batch))
+        return self._thread.call_for_frame(lambda _: self._loaded.run(batch))
 
     def close(self) -> None:
         """Free everything it holds, after what is running; the last engine's end releases the GPU."""
-        self._thread.call(lambda _: self._loaded.close())
+        self._thread.free(lambda _: self._owned.close())
         release_device()
