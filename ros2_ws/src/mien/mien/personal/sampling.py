@@ -99,7 +99,10 @@ def mcdue(uncertainty: NDArray[np.floating], count: int) -> Rows:
 
 
 def outputs_of(head: BaseHead, prediction: Prediction) -> Array:
-    """What a head says of N moments as points, float32 (N, P): probabilities, then valence and arousal in units of −1 to 1."""
+    """What a head says of N moments as points, float32 (N, P): probabilities, then valence and arousal.
+
+    One unit is the same as on the scale from −1 to 1, whatever the head's own range; only distances have a meaning.
+    """
     affect = [values * _unit(head) for values in (prediction.valence, prediction.arousal) if values is not None]
     return np.column_stack([prediction.probabilities, *affect]).astype(np.float32)
 
