@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -312,6 +313,39 @@ def test_a_damaged_engine_is_built_again(tensorrt: ModuleType, engines: Path, lo
     check(network)
     wait_for(lambda: network.problem is None, "the engine")
     check(network, shifted=1)
+
+
+def test_an_engine_that_is_whole_and_does_not_load_is_built_again(
+    tensorrt: ModuleType, engines: Path, load: Any
+) -> None:
+    # TensorRT says no more of an engine that it does not take than where memory is short: it gets a second chance.
+    (engine,), (sidecar,) = engines.glob("*.engine"), engines.glob("*.json")
+    engine.write_bytes(b"FAKE-ENGINE of another build")
+    record = json.loads(sidecar.read_bytes())
+    sidecar.write_text(json.dumps({**record, "engine_sha256": hashlib.sha256(engine.read_bytes()).hexdigest()}))
+    shift(tensorrt)
+    network = load()
+    assert "TensorRT cannot load the engine" in network.problem
+    assert engine.exists()
+    check(network)
+    wait_for(lambda: network.problem is None, "the engine")
+    check(network, shifted=1)
+    assert engine.with_name(f"{engine.name}.damaged").exists()
+
+
+def test_an_engine_that_loads_at_the_second_attempt_is_kept(tensorrt: ModuleType, engines: Path, load: Any) -> None:
+    (engine,) = engines.glob("*.engine")
+    made = engine.stat().st_mtime_ns
+    attempts: list[None] = []
+
+    def loading() -> None:
+        attempts.append(None)
+        tensorrt.faults.loads = len(attempts) != 1
+
+    tensorrt.faults.loading = loading
+    network = load()
+    wait_for(lambda: network.problem is None, "the engine")
+    assert (len(attempts), engine.stat().st_mtime_ns) == (2, made)
 
 
 @pytest.mark.parametrize(

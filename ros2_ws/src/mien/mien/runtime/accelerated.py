@@ -24,6 +24,7 @@ from mien.runtime.build_engine import EngineBuild
 from mien.runtime.device import Gpu
 from mien.runtime.device_thread import DeviceBusyError, hold_device, release_device
 from mien.runtime.engines import EngineCache, EngineKey, MissingEngineError
+from mien.runtime.execution import UnloadableEngineError
 from mien.runtime.jetson import l4t_version
 from mien.runtime.tensorrt import Engine, Progress, import_tensorrt
 
@@ -125,6 +126,7 @@ class AcceleratedNetwork:
         self._pause_s = first_pause_s
         self._key: EngineKey | None = None
         self._engine: Engine | None = None
+        self._is_suspect = False
         self._building = ""
         self._problem: str | None = None
         self._lock = threading.Lock()
@@ -240,7 +242,7 @@ class AcceleratedNetwork:
         name = self._plan.model.name
         with _held_gpu() as (trt, gpu), ExitStack() as on_error:
             self._key = self._plan.key(trt, gpu)
-            engine = Engine(trt, EngineCache().find(self._key), f"the {name}")
+            engine = self._open(trt, self._key)
             on_error.callback(engine.close)
             found = engine.output_shapes
             if found != self._expected:
@@ -249,6 +251,19 @@ class AcceleratedNetwork:
                     "Export the bundle again",
                 )
             on_error.pop_all()
+        return engine
+
+    def _open(self, trt: ModuleType, key: EngineKey) -> Engine:
+        """Load an engine; one that TensorRT does not take twice is no matter of memory, and is built again."""
+        cache = EngineCache()
+        try:
+            engine = Engine(trt, cache.find(key), f"the {key.network}")
+        except UnloadableEngineError:
+            if self._is_suspect:
+                cache.set_aside(key)
+            self._is_suspect = not self._is_suspect
+            raise
+        self._is_suspect = False
         return engine
 
 

@@ -25,6 +25,10 @@ WARM_PICTURES = 4
 _REBUILD = "Build the engine again: mien engine --again"
 
 
+class UnloadableEngineError(MienError):
+    """TensorRT does not take an engine: built for something else after all, or memory is short."""
+
+
 @dataclass(slots=True)
 class _Port:
     """An input or output: its largest shape, and its memory on both sides."""
@@ -73,7 +77,10 @@ class LoadedEngine:
     def _load(self, engine: bytes) -> None:
         self._log.clear()
         self._runtime = self._made(self._trt.Runtime(self._log), "start TensorRT")
-        self._engine = self._made(self._runtime.deserialize_cuda_engine(engine), "load the engine")
+        self._engine = self._runtime.deserialize_cuda_engine(engine)
+        if self._engine is None:
+            said = f"The engine of {self._name} cannot be used: TensorRT cannot load the engine{self._log.said()}"
+            raise UnloadableEngineError(said, _REBUILD)
         inputs, outputs = self._names()
         shape = tuple(self._engine.get_tensor_shape(inputs[0]))
         self.input_shape = tuple(None if size < 0 else size for size in shape)
