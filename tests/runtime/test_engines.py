@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from mien.runtime.engines import EngineCache, EngineKey, MissingEngineError
+from mien.runtime.engines import ENGINES_KEPT, EngineCache, EngineKey, MissingEngineError
 from mien.runtime.tensorrt import Built, Tensor
 
 KEY = EngineKey(
@@ -174,6 +175,41 @@ def test_an_engine_whose_sidecar_was_never_written_is_not_loaded(cache: EngineCa
     engine.write_bytes(b"the new engine")  # the power went between the two files
     with pytest.raises(MissingEngineError, match="checksum"):
         cache.find(KEY)
+
+
+def test_engines_longest_unused_make_room_for_a_new_one(cache: EngineCache, tmp_path: Path) -> None:
+    keys = [msgspec.structs.replace(KEY, onnx_sha256=f"{number:064x}"[::-1]) for number in range(ENGINES_KEPT + 1)]
+    detector = msgspec.structs.replace(KEY, network="detector")
+    cache.store(detector, built())
+    for age, key in enumerate(keys[:-1]):
+        cache.store(key, built())
+        for path in files(tmp_path, f"*{key.onnx_sha256[:12]}*"):
+            os.utime(path, (1e9 + age, 1e9 + age))
+    cache.find(keys[0])  # in use, though it was built first
+    cache.set_aside(keys[1])
+    cache.store(keys[-1], built())
+    for key in (detector, keys[0], *keys[2:]):
+        assert cache.find(key)
+    assert files(tmp_path, f"*{keys[1].onnx_sha256[:12]}*") == []
+
+
+def test_what_a_killed_build_left_is_removed(cache: EngineCache, tmp_path: Path) -> None:
+    cache.store(KEY, built())
+    (engine,) = files(tmp_path, "*.engine")
+    engine.with_name(f".{engine.name}.{'0' * 32}").write_bytes(b"half")
+    with cache.lock():
+        cache.store(KEY, built())
+    assert [path.name for path in files(tmp_path, ".*")] == [".lock"]
+
+
+def test_an_engine_is_found_where_nothing_can_be_written(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.store(KEY, built())
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.find(KEY) == b"an engine"
 
 
 def test_timing_belongs_to_the_gpu_and_the_tensorrt_that_measured(cache: EngineCache) -> None:

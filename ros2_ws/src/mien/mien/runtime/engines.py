@@ -23,6 +23,8 @@ from mien.models.cache import CACHE_VARIABLE, cache_error, cache_folder, make_fo
 from mien.runtime.tensorrt import Built, Tensor
 
 SIDECAR_VERSION = 1
+ENGINES_KEPT = 8
+"""Of one network, for different files, precisions and sizes: those used last."""
 _SPARE_BYTES = 64 << 20
 """Room that a build needs on the disk beside the engine, which is about as large as its ONNX file."""
 _DTYPE = "FLOAT"
@@ -108,20 +110,39 @@ class EngineCache:
         if hashlib.sha256(data).hexdigest() != sidecar.engine_sha256:
             self.set_aside(key)
             raise _not_usable(key, "is damaged (wrong checksum)")
+        with suppress(OSError):  # a folder that cannot be written
+            os.utime(file)  # it is in use
         return data
 
     def store(self, key: EngineKey, built: Built) -> None:
         """Keep an engine, and what its build measured; readers see the old engine, none, or this one.
+
+        Of its network's engines those longest unused go. To be called while the lock is held.
 
         Raises:
             MienError: the disk is full, or the folder cannot be written.
         """
         path, file = self._paths(key)
         sidecar = Sidecar(SIDECAR_VERSION, key, built.tensors, hashlib.sha256(built.engine).hexdigest())
+        self._make_room(key)
         # In this order: until the new sidecar is there, the old one refuses the new engine.
         write_atomically(path, built.engine)
         write_atomically(file, msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
         write_atomically(self._timing_path(key), built.timing_cache)
+
+    def _make_room(self, key: EngineKey) -> None:
+        """Remove what a killed build left, and all but the newest engines, damaged ones with them."""
+        used_s: dict[str, float] = {}
+        for path in self._folder.glob(f"{key.network}-*"):
+            with suppress(OSError):  # another process has renamed it
+                name = path.name.partition(".")[0]
+                used_s[name] = max(used_s.get(name, 0.0), path.stat().st_mtime)
+        used_s.pop(self._paths(key)[0].stem, None)
+        old = sorted(used_s, key=used_s.__getitem__)[: 1 - ENGINES_KEPT]
+        for pattern in (*(f"{name}.*" for name in old), ".*.*"):
+            for path in self._folder.glob(pattern):
+                with suppress(OSError):
+                    path.unlink()
 
     def set_aside(self, key: EngineKey) -> None:
         """Rename an engine that turned out bad, so that it is never loaded again."""
