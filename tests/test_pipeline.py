@@ -44,6 +44,14 @@ def read(pipeline: Pipeline, images: Sequence[Image], camera: str = "camera") ->
     return [pipeline.process([Frame(image, camera, i * PERIOD_S)])[0] for i, image in enumerate(images)]
 
 
+def test_the_detector_is_made_ready_for_images_of_a_known_size_only(make_pipeline: Callable[..., Pipeline]) -> None:
+    pipeline = make_pipeline()
+    pipeline.warm_up()
+    assert pipeline.runtimes["detector"] == ""
+    pipeline.warm_up((640, 480))
+    assert pipeline.runtimes["detector"] == pipeline.runtimes["backbone"]
+
+
 def test_one_face_is_read_in_every_frame_under_one_id(
     make_pipeline: Callable[..., Pipeline], images: list[Image]
 ) -> None:

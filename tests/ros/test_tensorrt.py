@@ -53,6 +53,7 @@ def test_engines_come_and_go_without_a_frame_lost(tmp_path: Path, ros_domain_id:
     with perception(tmp_path / "node", ros_domain_id, parameters=parameters, environment=environment) as robot:
         values = wait_for_model(robot, WARN, "engine of the backbone has not been built yet")
         assert values["runtime"].startswith("onnxruntime")
+        assert values["runtime.detector"] == "", "an engine for images that nobody has sent"
         expected = probabilities(robot)
 
         (tmp_path / "gate").write_bytes(b"")

@@ -233,10 +233,17 @@ class Pipeline:
         """Drop the tracks of a camera that is gone."""
         self._cameras.pop(camera, None)
 
-    def warm_up(self) -> None:
-        """Run every network once, so that the first image is not the slow one."""
-        image = np.zeros((480, 640, 3), np.uint8)
-        self._detector.detect(image)
+    def warm_up(self, image_size: tuple[int, int] | None = None) -> None:
+        """Run every network once, so that the first image is not the slow one.
+
+        Args:
+            image_size: (width, height) of the images to come, pixels. Without it the detector is left out: it is fitted
+                to their size, and an engine for another one would be built for nothing.
+        """
+        if image_size is not None:
+            width, height = image_size
+            self._detector.detect(np.zeros((height, width, 3), np.uint8))
+        image = np.zeros((64, 64, 3), np.uint8)
         box = Box(0, 0, 64, 64)
         points = None if self._landmarks is None else self._landmarks.locate(image, [box])[0]
         self.recogniser.classify(self.recogniser.prepare([FaceInImage(image, box, points)]))

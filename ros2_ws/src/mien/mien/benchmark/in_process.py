@@ -34,7 +34,7 @@ def warm_pipeline(bundle: Bundle, backend: BackendOptions, interval: int) -> Pip
     numbers = count()
     settings = PipelineSettings(detection_interval_frames=interval, backend=backend)
     pipeline = Pipeline(bundle, settings, lambda: str(next(numbers)))
-    pipeline.warm_up()
+    pipeline.warm_up((640, 480))
     return pipeline
 
 
