@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 
 Array = NDArray[np.float32]
+_Floats = TypeVar("_Floats", bound="np.floating[Any]")
 Activation = Literal["linear", "relu", "tanh"]
 Combine = Literal["softmax", "linear", "mean_of_softmax"]
 
@@ -93,10 +94,10 @@ class _Layer:
         return result
 
 
-def softmax(logits: Array) -> Array:
+def softmax(logits: NDArray[_Floats]) -> NDArray[_Floats]:
     """Softmax along the last axis, safe for large logits."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: Array = shifted / shifted.sum(axis=-1, keepdims=True)
+    result: NDArray[_Floats] = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 

@@ -136,7 +136,7 @@ class Dense:
         result: dict[str, Array] = {}
         for number in reversed(range(len(self.layers))):
             layer, mask = self.layers[number], done.masks[number]
-            inner = flow[number] * _slope(done.values[number], layer.activation)
+            inner = _before_activation(flow[number], done.values[number], layer.activation)
             own: dict[str, Array] = {layer.weight: inner.T @ done.inputs[number], layer.bias: inner.sum(axis=0)}
             for name, gradient in own.items():
                 result[name] = result[name] + gradient if name in result else gradient
@@ -144,6 +144,11 @@ class Dense:
                 below = inner @ tensors[layer.weight]
                 flow[layer.source] += below if mask is None else below * mask
         return result
+
+    def tensors_of(self, tensors: Tensors) -> dict[str, Array]:
+        """Those of the layers, float32, without what else the base head's file holds."""
+        names = [name for layer in self.layers for name in (layer.weight, layer.bias)]
+        return {name: np.asarray(tensors[name], np.float32) for name in names}
 
     def own_last_layer(self, part: Part, learner: str) -> Layer:
         """The last layer of a part, for learners that change it by itself.
@@ -186,8 +191,8 @@ def _activate(values: Array, activation: Activation) -> Array:
     return np.tanh(values) if activation == "tanh" else values
 
 
-def _slope(values: Array, activation: Activation) -> Array | float:
-    """The derivative of an activation, from what it gave."""
+def _before_activation(gradient: Array, values: Array, activation: Activation) -> Array:
+    """The gradient in what an activation took, from that in what it gave."""
     if activation == "relu":
-        return (values > 0).astype(values.dtype)
-    return 1 - values * values if activation == "tanh" else 1.0
+        return gradient * (values > 0)
+    return gradient * (1 - values * values) if activation == "tanh" else gradient

@@ -53,7 +53,7 @@ def targets_of(base: BaseHead, samples: Samples, output: str) -> Targets:
     if not _learns(base, output):
         rows, values = np.zeros(len(samples), np.bool_), np.empty((len(samples), 1), np.float32)
     elif output == "classes":
-        rows, values = np.isfinite(samples.classes).all(axis=1), samples.classes
+        rows, values = ~np.any(np.isnan(samples.classes), axis=1), samples.classes
     else:
         told: Array = getattr(samples, output)
         rows, values = np.isfinite(told), to_head_range(base, told)[:, None]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from mien.personal.learners.learner import Learner, Tell
+from mien.errors import MienError
+from mien.personal.learners.lda import Lda
+from mien.personal.learners.learner import Learner, Tell, say_nothing
+from mien.personal.learners.prototypes import Prototypes
+from mien.personal.learners.recentre import Recentre
+from mien.personal.learners.ridge import Ridge
+from mien.personal.learners.sgd import Sgd
 
-LEARNERS: dict[str, Learner] = {}
+_ALL: tuple[Learner, ...] = (Ridge(), Sgd(), Prototypes(), Lda(), Recentre())
+LEARNERS: dict[str, Learner] = {learner.name: learner for learner in _ALL}
 """By name, with their default settings."""
 DEFAULT_LEARNER = "ridge"
 
@@ -15,7 +22,10 @@ def find_learner(name: str) -> Learner:
     Raises:
         MienError: there is none of that name.
     """
-    raise NotImplementedError
+    try:
+        return LEARNERS[name or DEFAULT_LEARNER]
+    except KeyError:
+        raise MienError(f"There is no learner {name!r}", f"Give one of {', '.join(LEARNERS)}") from None
 
 
-__all__ = ["DEFAULT_LEARNER", "LEARNERS", "Learner", "Tell", "find_learner"]
+__all__ = ["DEFAULT_LEARNER", "LEARNERS", "Learner", "Tell", "find_learner", "say_nothing"]

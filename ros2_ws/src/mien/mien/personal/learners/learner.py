@@ -8,11 +8,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.personal.learners.loss import loss_of
 from mien.personal.samples import BaseHead, Samples, Tensors
 from mien.personal.targets import OUTPUTS
 
 Tell = Callable[[int, int, float], None]
 """Called with (step, steps, loss) after every step; returns quickly, and may raise `Cancelled`."""
+
+
+def say_nothing(step: int, steps: int, loss: float) -> None:
+    """A `Tell` when nobody asks."""
 
 
 class Learner(ABC):
@@ -22,6 +27,7 @@ class Learner(ABC):
         name: what people call it.
         anchored: few samples move it little from the base head, so that its head may be used before it can be judged.
         resumes: `start` matters.
+        needs_labels: without labels it learns nothing.
         outputs: what it learns, of "classes", "valence" and "arousal".
     """
 
@@ -29,6 +35,7 @@ class Learner(ABC):
     anchored: bool = True
     resumes: bool = False
     outputs: tuple[str, ...] = OUTPUTS
+    needs_labels: bool = True
 
     @abstractmethod
     def fit(self, base: BaseHead, samples: Samples, start: Tensors | None, steps: int, tell: Tell) -> Tensors:
@@ -46,10 +53,31 @@ class Learner(ABC):
             Cancelled: from `tell`.
         """
 
-    def fit_folds(self, base: BaseHead, samples: Samples, held_out: Sequence[NDArray[np.bool_]]) -> list[Tensors]:
-        """Fit once per fold from the base head, on the samples that it does not hold out (bool (N,))."""
-        return [self.fit(base, samples.take(~fold), None, 0, _say_nothing) for fold in held_out]
+    def fit_folds(
+        self,
+        base: BaseHead,
+        samples: Samples,
+        held_out: Sequence[NDArray[np.bool_]],
+        steps: int = 0,
+        tell: Tell = say_nothing,
+    ) -> list[Tensors]:
+        """Fit once per fold, from the base head, on the samples that it does not hold out (bool (N,)).
+
+        `tell` hears the steps of every fold by themselves.
+        """
+        return [self.fit(base, samples.take(~fold), None, steps, tell) for fold in held_out]
 
 
-def _say_nothing(step: int, steps: int, loss: float) -> None:
-    """Nobody asked for the progress."""
+class ClosedForm(Learner):
+    """A learner that finds its head at once: one step, nothing to resume."""
+
+    def fit(self, base: BaseHead, samples: Samples, start: Tensors | None, steps: int, tell: Tell) -> Tensors:
+        """`solve`, and tell the loss."""
+        del start, steps
+        tensors = self.solve(base, samples)
+        tell(1, 1, loss_of(base, tensors, samples))
+        return tensors
+
+    @abstractmethod
+    def solve(self, base: BaseHead, samples: Samples) -> Tensors:
+        """The head that all samples make."""

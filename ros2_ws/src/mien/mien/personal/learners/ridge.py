@@ -1,55 +1,140 @@
-"""Ridge regression of the last layers, in closed form, anchored at the base head."""
+"""Ridge regression of the last layers, in closed form, anchored at the base head; see `dual` for the mathematics.
+
+Where the head file has statistics of the base data, features count from their mean, and the mean of each class is a
+sample, too, on which the base head is right: labels of one class alone do not drown the others. Several parts that
+tell the classes learn each by itself, as paper 004 trains its subnets.
+"""
 
 from __future__ import annotations
 
-from mien.personal.learners.learner import Learner, Tell
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.expression.head import softmax
+from mien.personal.dense import Dense, Part
+from mien.personal.learners.dual import Dual
+from mien.personal.learners.learner import ClosedForm, Tell, say_nothing
 from mien.personal.samples import BaseHead, Samples, Tensors
+from mien.personal.statistics import part_statistics
+from mien.personal.targets import targets_of
+
+
+class Ridge(ClosedForm):
+    """Closed form, anchored at the base head, exact under any order of the samples.
+
+    Args:
+        classes: λ for the classes: how many labels the base head is worth at a place, > 0.
+        affect: λ for valence and arousal, > 0.
+        bias: how much of each correction holds everywhere: c² in units of the features' variance over the base data
+            (without statistics c = 1, as for the layer itself), >= 0.
+        rehearsal: weight of each class mean of the base data, >= 0.
+    """
+
+    name = "ridge"
+
+    def __init__(self, classes: float = 0.5, affect: float = 0.5, bias: float = 0.25, rehearsal: float = 1.0) -> None:
+        self.classes, self.affect, self.bias, self.rehearsal = classes, affect, bias, rehearsal
+
+    def solve(self, base: BaseHead, samples: Samples) -> Tensors:
+        """The head that all samples make."""
+        return RidgeState(self, base, samples).tensors()
+
+    def fit_folds(
+        self,
+        base: BaseHead,
+        samples: Samples,
+        held_out: Sequence[NDArray[np.bool_]],
+        steps: int = 0,
+        tell: Tell = say_nothing,
+    ) -> list[Tensors]:
+        """All folds from one solution, by taking the samples of each out of it."""
+        del steps, tell
+        state = RidgeState(self, base, samples)
+        return [state.without(fold).tensors() for fold in held_out]
 
 
 class RidgeState:
     """The ridge solution of some samples; samples come and go one by one, exactly.
 
-    Whatever the order, the result is that of a fit of the samples that are there (to 1e-5).
+    Whatever the order, the result is that of a fit of the samples that are there (to 1e-5). For N samples of F features
+    it holds 8 N (N + F) bytes per output that is labelled, and up to as much again in reserve.
 
     Args:
         ridge: the settings.
         base: the anchor.
         samples: what it starts from.
+
+    Raises:
+        MienError: a last layer is not linear or shared, or statistics do not fit the head.
     """
 
     def __init__(self, ridge: Ridge, base: BaseHead, samples: Samples) -> None:
-        raise NotImplementedError
+        self._base, self._dense = base, Dense(base.spec)
+        made = [_start(ridge, base, self._dense, part) for part in self._dense.parts]
+        self._duals = made
+        self._rehearsed = [len(dual) for dual in made]
+        self._labelled = np.zeros((len(made), 0), np.bool_)
+        self.add(samples)
 
     def __len__(self) -> int:
         """Number of samples."""
-        raise NotImplementedError
+        return self._labelled.shape[1]
 
     def add(self, samples: Samples) -> None:
         """Take in more samples, behind those that are there."""
-        raise NotImplementedError
+        done = self._dense.forward(self._base.tensors, samples.embeddings)
+        labelled = np.zeros((len(self._duals), len(samples)), np.bool_)
+        for number, part in enumerate(self._dense.parts):
+            targets = targets_of(self._base, samples, part.output)
+            labelled[number] = targets.rows
+            if targets.rows.any():
+                features = done.inputs[part.last][targets.rows].astype(np.float64)
+                given = done.values[part.last][targets.rows]
+                self._duals[number].add(features, given, targets.values, targets.weights)
+        self._labelled = np.concatenate([self._labelled, labelled], axis=1)
 
     def remove(self, row: int) -> None:
         """Take out the sample at a place, 0 to len - 1; those behind it move up."""
-        raise NotImplementedError
+        left_out = np.zeros(len(self), np.bool_)
+        left_out[row] = True
+        other = self.without(left_out)
+        self._duals, self._labelled = other._duals, other._labelled
+
+    def without(self, left_out: NDArray[np.bool_]) -> RidgeState:
+        """The state without some of its samples, bool (N,); this one stays as it is."""
+        state = RidgeState.__new__(RidgeState)
+        state._base, state._dense, state._rehearsed = self._base, self._dense, self._rehearsed
+        state._labelled = self._labelled[:, ~left_out]
+        state._duals = [
+            dual.without(np.concatenate([np.zeros(rehearsed, np.bool_), left_out[labelled]]))
+            for dual, rehearsed, labelled in zip(self._duals, self._rehearsed, self._labelled, strict=True)
+        ]
+        return state
 
     def tensors(self) -> Tensors:
         """The head that these samples make."""
-        raise NotImplementedError
+        tensors = self._dense.tensors_of(self._base.tensors)
+        for part, dual in zip(self._dense.parts, self._duals, strict=True):
+            layer = self._dense.layers[part.last]
+            for name, change in zip((layer.weight, layer.bias), dual.change(), strict=True):
+                tensors[name] = np.asarray(tensors[name] + change, np.float32)
+        return tensors
 
 
-class Ridge(Learner):
-    """Closed form, anchored at the base head, exact under any order of the samples.
-
-    Args:
-        classes: how many labels the base head is worth for the classes, > 0.
-        affect: the same for valence and arousal, > 0.
-    """
-
-    name = "ridge"
-
-    def __init__(self, classes: float = 0.5, affect: float = 0.5) -> None:
-        raise NotImplementedError
-
-    def fit(self, base: BaseHead, samples: Samples, start: Tensors | None, steps: int, tell: Tell) -> Tensors:
-        """Learn; one step, nothing to resume."""
-        raise NotImplementedError
+def _start(ridge: Ridge, base: BaseHead, dense: Dense, part: Part) -> Dual:
+    """The solution of a part without samples."""
+    layer = dense.own_last_layer(part, ridge.name)
+    units, features = base.tensors[layer.weight].shape
+    classes = part.output == "classes"
+    anchor = ridge.classes if classes else ridge.affect
+    found = part_statistics(base, part, features)
+    if found is None:
+        return Dual(np.zeros(features), units, classes, anchor, 1.0)
+    dual = Dual(found.mean, units, classes, anchor, float(np.sqrt(ridge.bias * found.variance.sum())))
+    if found.class_means is not None and ridge.rehearsal > 0:
+        given = found.class_means @ base.tensors[layer.weight].T + base.tensors[layer.bias]
+        weights = np.full(units, ridge.rehearsal)
+        dual.add(found.class_means, given, softmax(given), weights)
+    return dual
