@@ -90,13 +90,19 @@ class LandmarksSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IdentitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A network that gives a face's identity embedding."""
+    """A network that gives a face's identity embedding, and how alike two of the same person are.
+
+    The face is turned, scaled and moved so that its five landmarks (right eye, left eye, nose tip, right and left
+    mouth corner, as `Detection` has them) come as near as possible to `points`, pixels of the input. `threshold` is the
+    lowest cosine between embeddings at which a face is taken for a person.
+    """
 
     file: File
     input: InputSpec
-    crop: CropSpec
+    points: Annotated[tuple[tuple[float, float], ...], msgspec.Meta(min_length=5, max_length=5)]
     output: str
     size: Positive
+    threshold: Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
 class BackboneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

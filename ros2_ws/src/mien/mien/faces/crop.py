@@ -108,7 +108,17 @@ def write_crop(image: Image, square: Box, spec: InputSpec, out: NDArray[np.float
     Raises:
         MienError: the image has no pixels.
     """
-    crop = cut(image, square, spec.width, spec.height)
+    write_pixels(cut(image, square, spec.width, spec.height), spec, out)
+
+
+def write_pixels(crop: Image, spec: InputSpec, out: NDArray[np.float32]) -> None:
+    """Write a picture that has the input's size already, normalised, into its slot of a batch.
+
+    Args:
+        crop: uint8 (height, width, 3) BGR or (height, width) grey.
+        spec: channels and normalisation.
+        out: float32 (channels, height, width), filled here.
+    """
     if spec.channels == "grey":
         grey = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
         planes = [grey]

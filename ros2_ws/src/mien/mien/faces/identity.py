@@ -1,25 +1,78 @@
-"""Who a face belongs to, as numbers: a quality gate, alignment by five points and the identity network."""
+"""Who a face belongs to, as numbers: five points, alignment by them, and the identity network."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import IdentitySpec
-from mien.faces.detector import Box, Image
-from mien.runtime.backend import Array, BackendOptions
+from mien.errors import MienError
+from mien.faces.crop import write_pixels
+from mien.faces.detector import Image
+from mien.networks import identity_model
+from mien.runtime.backend import Array, BackendOptions, load_network
+
+_OF_68 = ((36, 42), (42, 48), (30, 31), (48, 49), (54, 55))
+"""Which of 68 landmarks (iBUG 300-W) are, on average, right eye, left eye, nose tip, right and left mouth corner."""
 
 
-def quality_problem(image: Image, box: Box, landmarks: NDArray[np.float32] | None, confidence: float) -> str:
-    """Why a face is not fit to be identified or enrolled, for people to read; empty when it is.
+def five_points(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Right eye, left eye, nose tip, right and left mouth corner, float32 (5, 2), of landmarks (5, 2) or (68, 2)."""
+    if len(landmarks) == len(_OF_68):
+        return landmarks
+    return np.stack([landmarks[first:end].mean(axis=0) for first, end in _OF_68])
+
+
+def placement(landmarks: NDArray[np.float32], spec: IdentitySpec) -> NDArray[np.float64]:
+    """How a face is turned, scaled and moved into the network's input: the best fit of five points, least squares.
+
+    Args:
+        landmarks: float32 (5, 2) or (68, 2), pixels of the image.
+        spec: where the points are to be.
+
+    Returns:
+        float64 (2, 3): pixels of the image to pixels of the input. Not finite where the points are one.
+    """
+    # As complex numbers a turn with a scale is one factor: w ≈ a·z + b.
+    points = five_points(landmarks).astype(np.float64)
+    source, target = points @ (1, 1j), np.asarray(spec.points) @ (1, 1j)
+    centered = source - source.mean()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = (centered.conj() @ target) / np.square(np.abs(centered)).sum()
+        moved = target.mean() - factor * source.mean()
+    return np.array([[factor.real, -factor.imag, moved.real], [factor.imag, factor.real, moved.imag]])
+
+
+def align(image: Image, landmarks: NDArray[np.float32], spec: IdentitySpec) -> Image:
+    """A face as the network sees it.
+
+    Beyond the image its border pixels are repeated. A face that shrinks to less than half is sampled at twice the
+    wanted size, then averaged, like every crop.
 
     Args:
         image: uint8 (H, W, 3) BGR or (H, W) grey.
-        box: of the face, pixels.
-        landmarks: float32 (5, 2) or (68, 2), pixels, or None: without them no face is fit.
-        confidence: of the detector, 0 to 1.
+        landmarks: float32 (5, 2) or (68, 2), pixels of the image.
+        spec: size of the input, and where the points are to be.
+
+    Returns:
+        uint8 (height, width, 3) or (height, width).
+
+    Raises:
+        MienError: the image has no pixels, or the landmarks are not finite or all the same point.
     """
-    raise NotImplementedError
+    matrix = placement(landmarks, spec)
+    if image.size == 0 or not np.isfinite(matrix).all():
+        raise MienError("A face cannot be aligned: its image or its landmarks are empty", "Leave it out")
+    fine = 2 if np.hypot(matrix[0, 0], matrix[1, 0]) < 0.5 else 1
+    size = spec.input.width, spec.input.height
+    fine_size = fine * size[0], fine * size[1]
+    if fine > 1:  # pixel centres: those of the fine picture lie half a pixel farther in
+        matrix = fine * matrix + [[0, 0, (fine - 1) / 2]] * 2
+    face = cv2.warpAffine(image, matrix, fine_size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA) if fine > 1 else face, np.uint8)
 
 
 class IdentityNetwork:
@@ -27,47 +80,64 @@ class IdentityNetwork:
 
     Args:
         model: bytes of the ONNX file.
-        spec: its input, output and crop.
+        spec: its input, output and where a face's points are to be.
         options: what runs it.
+
+    Attributes:
+        spec: as given.
 
     Raises:
         MienError: the network cannot be loaded, or does not fit its spec.
     """
 
     def __init__(self, model: bytes, spec: IdentitySpec, options: BackendOptions) -> None:
-        raise NotImplementedError
+        self.spec = spec
+        self._network = load_network(identity_model(model, spec), options)
+        self._batch = np.zeros((1, spec.input.depth, spec.input.height, spec.input.width), np.float32)
+        with ExitStack() as on_error:
+            on_error.callback(self._network.close)
+            self._check()
+            on_error.pop_all()
 
     @property
-    def size(self) -> int:
-        """Length of an embedding."""
-        raise NotImplementedError
+    def id(self) -> str:
+        """Which network its embeddings come from: those of different ones cannot be compared."""
+        return self.spec.file.sha256
 
     @property
     def runtime(self) -> str:
         """What runs the network, for people."""
-        raise NotImplementedError
+        return self._network.runtime
 
     @property
     def problem(self) -> str | None:
         """Why it does not run where it should; None when all is well."""
-        raise NotImplementedError
+        return self._network.problem
 
-    def embed(self, image: Image, box: Box, landmarks: NDArray[np.float32]) -> Array:
-        """The identity of a face that passed `quality_problem`.
+    def embed(self, face: Image) -> Array:
+        """The identity of a face.
 
         Args:
-            image: uint8 (H, W, 3) BGR or (H, W) grey.
-            box: of the face, pixels.
-            landmarks: float32 (5, 2) or (68, 2), pixels.
+            face: uint8, from `align`.
 
         Returns:
-            float32 (size,) of length 1: the dot product of two is their similarity, −1 to 1.
-
-        Raises:
-            MienError: the image has no pixels.
+            float32 (spec.size,) of length 1: the dot product of two is their similarity, −1 to 1.
         """
-        raise NotImplementedError
+        write_pixels(face, self.spec.input, self._batch[0])
+        embedding = self._network.run(self._batch)[self.spec.output].reshape(-1)
+        return np.asarray(embedding / (float(np.linalg.norm(embedding)) or 1.0), np.float32)
 
     def close(self) -> None:
         """Free the network."""
-        raise NotImplementedError
+        self._network.close()
+
+    def _check(self) -> None:
+        name, found, wanted = self.spec.file.path, self._network.input_shape, self._batch.shape
+        remedy = "Mend identity in the manifest, or export the bundle again"
+        if len(found) != 4 or any(size not in (None, want) for size, want in zip(found, wanted, strict=True)):
+            raise MienError(f"{name} takes {found}, the manifest says {wanted}", remedy)
+        if self.spec.output not in self._network.output_names:
+            raise MienError(f"{name} has no output {self.spec.output!r}", remedy)
+        numbers = self._network.run(self._batch)[self.spec.output].size
+        if numbers != self.spec.size:
+            raise MienError(f"{name} gives {numbers} numbers for a face instead of {self.spec.size}", remedy)
