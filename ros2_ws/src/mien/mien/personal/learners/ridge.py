@@ -90,8 +90,7 @@ class RidgeState:
             targets = targets_of(self._base, samples, part.output)
             labelled[number] = targets.rows
             if targets.rows.any():
-                features = done.inputs[part.last][targets.rows].astype(np.float64)
-                given = done.values[part.last][targets.rows]
+                features, given = (values[part.last][targets.rows] for values in (done.inputs, done.values))
                 self._duals[number].add(features, given, targets.values, targets.weights)
         self._labelled = np.concatenate([self._labelled, labelled], axis=1)
 
