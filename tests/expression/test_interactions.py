@@ -66,6 +66,41 @@ def test_who_returns_after_the_timeout_begins_anew(interactions: Interactions) -
     assert person.state.duration_s == pytest.approx(5)
 
 
+def test_what_has_ended_is_told_once_as_it_stood_when_the_person_left(interactions: Interactions) -> None:
+    left_s = show(interactions, "f1", "happiness", 0, 5, "anna")
+    (present,) = interactions.states(left_s - 0.1)
+    assert interactions.ended(left_s + ABSENCE_TIMEOUT_S - 1) == []
+    show(interactions, "f2", "anger", left_s + ABSENCE_TIMEOUT_S + 1, 5, "anna")
+    (ended,) = interactions.ended(left_s + ABSENCE_TIMEOUT_S + 6)
+    assert ended == present
+    assert interactions.ended(left_s + ABSENCE_TIMEOUT_S + 6) == []
+    assert interactions.states(1e6) == []
+    (second,) = interactions.ended(1e6)
+    assert (second.person_id, second.state.level) == ("anna", Level.DISSATISFIED)
+
+
+def test_all_windows_by_presence_can_be_ended_and_others_are_not(interactions: Interactions) -> None:
+    interaction = interactions.begin("tea", [], 0)
+    now_s = show(interactions, "f1", "happiness", 0, 5, "anna")
+    assert [(one.subject, one.person_id) for one in interactions.ended(math.inf)] == [("", "anna")]
+    (left,) = interactions.end(interaction, now_s).people
+    assert left.person_id == "anna"
+
+
+def test_a_forgotten_person_has_no_window_and_the_face_is_nobodys(interactions: Interactions) -> None:
+    interactions.begin("tea", [], 0)
+    now_s = show(interactions, "f1", "happiness", 0, 5, "anna")
+    interactions.states(now_s + ABSENCE_TIMEOUT_S + 1)  # one window has ended
+    now_s = show(interactions, "f1", "happiness", now_s + ABSENCE_TIMEOUT_S + 2, 5, "anna")
+    interactions.forget("anna")
+    interactions.forget("nobody")
+    now_s = show(interactions, "f1", "anger", now_s, 5)
+    states = by_name(interactions.states(now_s))
+    assert set(states) == {("", "f1"), ("tea", "f1")}
+    assert states["", "f1"].state.score == pytest.approx(-1)
+    assert [one.person_id for one in interactions.ended(math.inf)] == [""]
+
+
 def test_who_returns_before_goes_on(interactions: Interactions) -> None:
     now_s = show(interactions, "f1", "happiness", 0, 5, "anna")
     now_s = show(interactions, "f2", "happiness", now_s + 3, 5, "anna")

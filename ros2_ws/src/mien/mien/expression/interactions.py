@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -83,6 +84,7 @@ class _Interaction:
         self._labels, self._parameters, self._ids = labels, parameters, frozenset(ids)
         self._absence_timeout_s = absence_timeout_s
         self._people: dict[tuple[str, str], _Person] = {}
+        self._ended: deque[PersonSatisfaction] = deque(maxlen=MAXIMUM_PEOPLE)
 
     def concerns(self, face_id: str, person_id: str) -> bool:
         return not self._ids or face_id in self._ids or (person_id != "" and person_id in self._ids)
@@ -108,6 +110,17 @@ class _Interaction:
         for key, person in list(self._people.items()):
             if person.window.absence_s(now_s) > self._absence_timeout_s:
                 del self._people[key]
+                self._end(person)
+
+    def forget(self, person_id: str) -> None:
+        self._people.pop(("person", person_id), None)
+        for ended in [ended for ended in self._ended if ended.person_id == person_id]:
+            self._ended.remove(ended)
+
+    def take_ended(self) -> list[PersonSatisfaction]:
+        ended = list(self._ended)
+        self._ended.clear()
+        return ended
 
     def states(
         self, interaction_id: str, now_s: float, name_faces: bool = True, seen_within_s: float = math.inf
@@ -134,8 +147,14 @@ class _Interaction:
     def _take(self, kind: str, name: str, stamp_s: float) -> _Person | None:
         person = self._people.pop((kind, name), None)
         if person is not None and person.window.absence_s(stamp_s) > self._absence_timeout_s:
+            self._end(person)
             return None
         return person
+
+    def _end(self, person: _Person) -> None:
+        """Keep how it stood when the person was last seen: absence, which ended it, says nothing about before."""
+        state = person.window.summary(person.window.last_seen_s)
+        self._ended.append(PersonSatisfaction("", self.subject, person.face_id, person.person_id, state))
 
 
 class Interactions:
@@ -237,3 +256,17 @@ class Interactions:
         for interaction_id, interaction in self._begun.items():
             result += interaction.states(interaction_id, now_s, seen_within_s=BEGUN_ABSENCE_S)
         return result
+
+    def ended(self, now_s: float) -> list[PersonSatisfaction]:
+        """The windows by presence that have ended since the last call, each as it stood when its person was last seen.
+
+        Args:
+            now_s: seconds; infinity ends all of them.
+        """
+        self._present.drop_absent(now_s)
+        return self._present.take_ended()
+
+    def forget(self, person_id: str) -> None:
+        """Drop all windows of a person; the face begins anew as nobody's."""
+        for interaction in (self._present, *self._begun.values()):
+            interaction.forget(person_id)

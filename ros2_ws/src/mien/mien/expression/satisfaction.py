@@ -187,6 +187,11 @@ class SatisfactionWindow:
         self._evidence += other._evidence
         self._certainty += other._certainty
 
+    @property
+    def last_seen_s(self) -> float:
+        """Stamp of the newest image that counted; NaN before the first."""
+        return math.nan if self._latest is None else self._latest.stamp_s
+
     def absence_s(self, now_s: float) -> float:
         """Seconds since the newest image that counted; infinite before the first."""
         # A stamp in the future means that the clock was set back since: not seen on the new clock either.
@@ -209,7 +214,7 @@ class SatisfactionWindow:
             duration_s=0.0 if self._start_s is None else max(now_s - self._start_s, self._observed_s),
             observed_s=self._observed_s,
             present=present,
-            stamp_s=math.nan if self._latest is None else self._latest.stamp_s,
+            stamp_s=self.last_seen_s,
         )
 
     def _evidence_of(self, probabilities: NDArray[np.float32], valence: float) -> float:

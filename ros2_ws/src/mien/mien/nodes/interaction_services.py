@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mien_msgs.srv import BeginInteraction, EndInteraction
 from rclpy.node import Node
@@ -11,8 +12,8 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
 from mien.errors import MienError
-from mien.expression.interactions import Interactions
-from mien.expression.satisfaction import SatisfactionParameters
+from mien.expression.interactions import Interactions, PersonSatisfaction
+from mien.expression.satisfaction import Level, SatisfactionParameters
 from mien.nodes.clock import ImageClock
 from mien.nodes.messages import satisfaction
 from mien.pipeline import FaceAffect
@@ -27,12 +28,21 @@ class InteractionServices:
         publisher: of the topic.
         rate_hz: how often the topic is published.
         clock: whose time the observations have.
+        remember: is given how satisfied an enrolled person was, when an interaction or the person's presence ends; must
+            be short.
     """
 
     def __init__(
-        self, node: Node, labels: Sequence[str], publisher: Publisher, rate_hz: float, clock: ImageClock
+        self,
+        node: Node,
+        labels: Sequence[str],
+        publisher: Publisher,
+        rate_hz: float,
+        clock: ImageClock,
+        remember: Callable[[PersonSatisfaction], None],
     ) -> None:
         self._node = node
+        self._remember = remember
         self._publisher = publisher
         self._clock = clock
         self._lock = threading.Lock()
@@ -49,21 +59,32 @@ class InteractionServices:
         with self._lock:
             for face in faces:
                 self._headers[face.face_id] = header
-                self._interactions.observe(face.face_id, "", time_s, face.probabilities, face.valence, face.confidence)
+                self._interactions.observe(
+                    face.face_id, face.person_id, time_s, face.probabilities, face.valence, face.confidence
+                )
+
+    def forget(self, person_id: str) -> None:
+        """Drop all windows of a person."""
+        with self._lock:
+            self._interactions.forget(person_id)
 
     def set_rate(self, rate_hz: float) -> None:
         """Change how often satisfaction is published, Hz."""
         self._timer.timer_period_ns = int(1e9 / rate_hz)
 
     def close(self) -> None:
-        """Remove services and timer; windows still open are gone."""
+        """Remove services and timer; windows by presence end, those still open otherwise are gone."""
+        with self._lock:
+            self._remember_all(self._interactions.ended(math.inf))
         self._node.destroy_timer(self._timer)
         for service in self._services:
             self._node.destroy_service(service)
 
     def _publish(self) -> None:
         with self._lock:
-            people = self._interactions.states(self._clock.now_s())
+            now_s = self._clock.now_s()
+            people = self._interactions.states(now_s)
+            self._remember_all(self._interactions.ended(now_s))
             faces = {person.face_id for person in people}
             self._headers = {face_id: header for face_id, header in self._headers.items() if face_id in faces}
             messages = [satisfaction(self._headers[person.face_id], person) for person in people]
@@ -90,6 +111,7 @@ class InteractionServices:
             except MienError as error:
                 response.message = str(error)
                 return response
+            self._remember_all(summary.people)
             response.summaries = [
                 satisfaction(self._headers.get(person.face_id, Header()), person) for person in summary.people
             ]
@@ -97,3 +119,9 @@ class InteractionServices:
         response.subject = summary.subject
         response.duration_s = summary.duration_s
         return response
+
+    def _remember_all(self, people: Sequence[PersonSatisfaction]) -> None:
+        """Of strangers nothing is remembered, and nothing where too little was seen to tell."""
+        for person in people:
+            if person.person_id and person.state.level is not Level.UNKNOWN:
+                self._remember(person)
