@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import numpy as np
+import safetensors.numpy
+
+from mien.errors import MienError
+from mien.personal.life import Life, Tell
 from mien.personal.messages import (
+    AddIdentity,
+    AddLabel,
+    Cancel,
+    Enroll,
+    Export,
+    Forget,
     Forgotten,
+    Heads,
+    Identities,
     Identity,
     Kind,
     Labelled,
+    ListPeople,
+    Open,
     Outcome,
     Person,
-    Progress,
+    Personalise,
+    Problems,
+    RememberSatisfaction,
+    Rollback,
     StoredHead,
 )
-from mien.personal.people import DEFAULT_LEARNER
 from mien.personal.samples import Array, BaseHead, Label
+from mien.personal.wire import Request
 
 
 class PeopleClient:
@@ -31,21 +53,33 @@ class PeopleClient:
         base: the bundle's own head.
         embedding_id: which backbone the embeddings come from.
         identity_id: which identity network the identity embeddings come from; empty without one.
-        learner: what learns from labels as they come.
+        learner: what learns from labels as they come; empty: the default.
 
     Each future raises MienError when the store cannot be opened, the process died, more than `MAXIMUM_WAITING` requests
     wait, or what the method of `People` says.
+
+    Raises:
+        MienError: the folder cannot be made, or the process not be started.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        base: BaseHead,
-        embedding_id: str,
-        identity_id: str = "",
-        learner: str = DEFAULT_LEARNER,
+        self, folder: Path, base: BaseHead, embedding_id: str, identity_id: str = "", learner: str = ""
     ) -> None:
-        raise NotImplementedError
+        tensors = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in base.tensors.items()}
+        self._opening = Open(
+            folder=str(folder.absolute()),
+            spec=base.spec,
+            tensors=safetensors.numpy.save(tensors),
+            labels=base.labels,
+            embedding_size=base.embedding_size,
+            affect_range=base.affect_range,
+            embedding_id=embedding_id,
+            identity_id=identity_id,
+            learner=learner,
+        )
+        self._turn, self._closed, self._deaths = threading.Lock(), False, 0
+        with self._turn:
+            self._life = Life(self._opening, self._on_end)
 
     def enroll(
         self,
@@ -58,65 +92,102 @@ class PeopleClient:
         identity: Sequence[Array],
     ) -> Future[Person]:
         """`People.enroll`; an empty id makes a new one, `identity` holds float32 (I,) embeddings."""
-        raise NotImplementedError
+        looks = tuple(_bytes(one) for one in identity)
+        request = Enroll(kind, person_id, display_name, consent, consent_statement, tuple(groups), looks)
+        return self._ask(request, _decoder(Person))
 
     def add_identity(self, person_id: str, embedding: Array) -> Future[Person]:
         """`People.add_identity` of a float32 (I,) embedding."""
-        raise NotImplementedError
+        return self._ask(AddIdentity(person_id, _bytes(embedding)), _decoder(Person))
 
     def add_label(
         self, person_id: str, place: str, sample_id: str, stamp_s: float, embedding: Array, label: Label
     ) -> Future[Labelled]:
         """Store one label of one moment (float32 (D,) embedding) and learn at once; see `AddLabel`."""
-        raise NotImplementedError
+        request = AddLabel(person_id, place, sample_id, stamp_s, _bytes(embedding), label)
+        return self._ask(request, _decoder(Labelled))
 
-    def personalise(
-        self, person_id: str, learner: str, max_steps: int, tell: Callable[[Progress], None]
-    ) -> Future[Outcome]:
-        """`People.personalise`; an empty learner and 0 steps are the defaults. `tell` is called as it runs, and must be short.
+    def personalise(self, person_id: str, learner: str, max_steps: int, tell: Tell) -> Future[Outcome]:
+        """`People.personalise`; an empty learner and 0 steps are the defaults.
 
-        Cancelled: an Outcome without success.
+        `tell` is called in this client's thread and must be short. Cancelled: an Outcome without success.
         """
-        raise NotImplementedError
+        return self._ask(Personalise(person_id, learner, max_steps), _decoder(Outcome), tell)
 
     def cancel(self, person_id: str) -> Future[None]:
         """End the `personalise` of that person, group or place, if one runs or waits."""
-        raise NotImplementedError
+        return self._ask(Cancel(person_id), _decoder(type(None)))
 
     def rollback(self, person_id: str, version: int) -> Future[StoredHead]:
         """`People.rollback`."""
-        raise NotImplementedError
+        return self._ask(Rollback(person_id, version), _decoder(StoredHead))
 
     def forget(self, person_id: str) -> Future[Forgotten]:
         """`People.forget`; a running `personalise` that uses the person's moments is cancelled."""
-        raise NotImplementedError
+        return self._ask(Forget(person_id), _decoder(Forgotten))
 
     def export(self, person_id: str) -> Future[Path]:
         """`People.export`."""
-        raise NotImplementedError
+        decode = _decoder(str)
+        return self._ask(Export(person_id), lambda raw: Path(decode(raw)))
 
     def list_people(self) -> Future[tuple[Person, ...]]:
         """`People.list_people`."""
-        raise NotImplementedError
+        return self._ask(ListPeople(), _decoder(tuple[Person, ...]))
 
     def heads(self) -> Future[tuple[StoredHead, ...]]:
         """`People.heads`."""
-        raise NotImplementedError
+        return self._ask(Heads(), _decoder(tuple[StoredHead, ...]))
 
     def identities(self) -> Future[tuple[Identity, ...]]:
         """`People.identities`."""
-        raise NotImplementedError
+        return self._ask(Identities(), _decoder(tuple[Identity, ...]))
 
     def problems(self) -> Future[tuple[str, ...]]:
         """`People.problems`, and how often the process died."""
-        raise NotImplementedError
+        decode = _decoder(tuple[str, ...])
+
+        def with_deaths(raw: msgspec.Raw) -> tuple[str, ...]:
+            deaths = [f"The process that keeps the people died {self._deaths} times"] if self._deaths else []
+            return (*decode(raw), *deaths)
+
+        return self._ask(Problems(), with_deaths)
 
     def remember_satisfaction(
         self, person_id: str, subject: str, score: float, confidence: float, observed_s: float, stamp_s: float
     ) -> Future[Person]:
         """`People.remember_satisfaction`: score -1 to 1, confidence 0 to 1, stamp of the interaction's end."""
-        raise NotImplementedError
+        request = RememberSatisfaction(person_id, subject, score, confidence, observed_s, stamp_s)
+        return self._ask(request, _decoder(Person))
 
     def close(self) -> None:
-        """Let the process finish what it was asked, and end it."""
-        raise NotImplementedError
+        """Let the process finish what it was asked, and end it; a running `personalise` is cancelled."""
+        with self._turn:
+            self._closed, life = True, self._life
+        life.close()
+
+    def _ask(self, request: Request, decode: Callable[[msgspec.Raw], Any], tell: Tell | None = None) -> Future[Any]:
+        with self._turn:
+            if self._life.ended and not self._closed:  # the store could not be opened; perhaps it can be now
+                self._begin()
+            return self._life.ask(request, decode, tell)
+
+    def _begin(self) -> None:
+        with suppress(MienError):  # the old life answers why there is none
+            self._life = Life(self._opening, self._on_end)
+
+    def _on_end(self, life: Life) -> None:
+        with self._turn:
+            if not life.opened or self._closed:
+                return
+            self._deaths += 1
+            if life is self._life:  # nobody has asked since
+                self._begin()
+
+
+def _decoder(result: Any) -> Callable[[msgspec.Raw], Any]:
+    return msgspec.msgpack.Decoder(result).decode
+
+
+def _bytes(embedding: Array) -> bytes:
+    return np.ascontiguousarray(embedding, "<f4").tobytes()

@@ -9,6 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 from mien.bundle import Bundle
+from mien.personal.dense import Dense
 from mien.personal.samples import BaseHead
 
 
@@ -50,12 +51,7 @@ def head_id(base: BaseHead, embedding: str) -> str:
         base: the head of the model.
         embedding: its `embedding_id`.
     """
-    shapes = sorted((name, tensor.shape) for name, tensor in base.tensors.items())
+    names = {name for layer in Dense(base.spec).layers for name in (layer.weight, layer.bias)}
+    shapes = [(name, base.tensors[name].shape) for name in sorted(names)]
     parts = (embedding, base.spec, base.labels, base.affect_range, shapes)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
-
-
-def identity_id(bundle: Bundle) -> str:
-    """Which network the bundle's identity embeddings come from; empty where it has none."""
-    identity = bundle.manifest.identity
-    return "" if identity is None else identity.file.sha256

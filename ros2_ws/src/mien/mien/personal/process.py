@@ -1,0 +1,212 @@
+"""Owns a robot's people: python -m mien.personal.process.
+
+Runs `People` beside the nodes with a lower priority, so that neither learning nor the disk ever delays a frame. It is
+asked on its standard input, answers on its standard output (`mien.personal.wire`), and ends with its input.
+Requests are done one after another; labels that have come together are learned together; `personalise` runs beside
+them in a thread.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import safetensors.numpy
+
+from mien.errors import MienError
+from mien.personal.messages import (
+    AddIdentity,
+    AddLabel,
+    Cancel,
+    Enroll,
+    Export,
+    Forget,
+    Heads,
+    Identities,
+    ListPeople,
+    Open,
+    Outcome,
+    Personalise,
+    Problems,
+    RememberSatisfaction,
+    Rollback,
+    StoredHead,
+)
+from mien.personal.people import People
+from mien.personal.samples import BaseHead, Cancelled
+from mien.personal.wire import Answered, Asked, Failed, Told, asked_decoder, read_message, write_message
+
+_LOWER_PRIORITY = 10
+_MOST_TOGETHER = 256
+"""Requests that are taken from the queue at once."""
+
+
+class _Answers:
+    """The way back, for any thread."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._turn = file, threading.Lock()
+
+    def send(self, message: Answered | Failed | Told) -> None:
+        with self._turn:
+            write_message(self._file, message)
+
+    def give(self, number: int, result: Any) -> None:
+        if isinstance(result, MienError):
+            self.send(Failed(number, result.problem, result.remedy))
+        else:
+            self.send(Answered(number, msgspec.Raw(msgspec.msgpack.encode(result))))
+
+    def work(self, number: int, act: Callable[[], Any]) -> None:
+        """Do something and tell what came of it."""
+        self.give(number, _attempt(act))
+
+
+class _Service:
+    """Answers requests until there are no more."""
+
+    def __init__(self, people: People, answers: _Answers) -> None:
+        self._people, self._answers = people, answers
+        self._learning = ThreadPoolExecutor(1, "personalise")
+        self._cancels: dict[int, tuple[str, threading.Event]] = {}
+
+    def run(self, asked: queue.Queue[Asked | None]) -> None:
+        ended = False
+        while not ended:
+            together = [asked.get()]
+            while len(together) < _MOST_TOGETHER and not asked.empty():
+                together.append(asked.get())
+            ended = None in together
+            requests = [one for one in together if one is not None]
+            for are_labels, group in groupby(requests, lambda one: isinstance(one.request, AddLabel)):
+                if are_labels:
+                    self._add_labels(list(group))
+                else:
+                    for one in group:
+                        self._answer(one)
+        for _, event in list(self._cancels.values()):
+            event.set()
+        self._learning.shutdown()
+
+    def _add_labels(self, asked: list[Asked]) -> None:
+        labels = [one.request for one in asked if isinstance(one.request, AddLabel)]
+        results = _attempt(lambda: self._people.add_labels(labels))
+        for i, one in enumerate(asked):
+            self._answers.give(one.number, results if isinstance(results, MienError) else results[i])
+
+    def _answer(self, asked: Asked) -> None:
+        request = asked.request
+        if isinstance(request, Personalise):
+            event = threading.Event()
+            self._cancels[asked.number] = request.person_id, event
+            self._learning.submit(self._answers.work, asked.number, lambda: self._personalise(asked.number, request))
+        else:
+            self._answers.work(asked.number, lambda: self._do(request))
+
+    def _do(self, request: Any) -> Any:
+        people = self._people
+        actions: dict[type, Callable[[], Any]] = {
+            Enroll: lambda: people.enroll(request),
+            AddIdentity: lambda: people.add_identity(request.person_id, request.embedding),
+            Cancel: lambda: self._cancel(request.person_id),
+            Rollback: lambda: people.rollback(request.person_id, request.version),
+            Forget: lambda: people.forget(request.person_id),
+            Export: lambda: str(people.export(request.person_id)),
+            ListPeople: people.list_people,
+            Heads: people.heads,
+            Identities: people.identities,
+            Problems: people.problems,
+            RememberSatisfaction: lambda: people.remember_satisfaction(request),
+        }
+        return actions[type(request)]()
+
+    def _cancel(self, person_id: str) -> None:
+        for whose, event in list(self._cancels.values()):
+            if whose == person_id:
+                event.set()
+
+    def _personalise(self, number: int, request: Personalise) -> Outcome:
+        _, event = self._cancels[number]
+        try:
+            return self._people.personalise(
+                request, lambda progress: self._answers.send(Told(number, progress)), event.is_set
+            )
+        except Cancelled:
+            whose = request.person_id
+            in_use = {head.owner_id: head for head in self._people.heads()}
+            head = in_use.get(whose, StoredHead(whose, 0, b""))
+            return Outcome(False, "Cancelled: nothing of it was kept", head, 0, math.nan, math.nan, 0.0)
+        finally:
+            del self._cancels[number]
+
+
+def _attempt(act: Callable[[], Any]) -> Any:
+    """What an action gives, or a MienError."""
+    try:
+        return act()
+    except MienError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  a mistake in one request must not take the others along
+        traceback.print_exc()
+        return MienError(f"A request failed unexpectedly ({type(error).__name__})", "Report it with the log")
+
+
+def _open(request: Open) -> People:
+    base = BaseHead(
+        request.spec,
+        safetensors.numpy.load(request.tensors),
+        request.labels,
+        request.embedding_size,
+        request.affect_range,
+    )
+    return People(Path(request.folder), base, request.embedding_id, request.identity_id, request.learner)
+
+
+def _read_all(file: BinaryIO, asked: queue.Queue[Asked | None]) -> None:
+    try:
+        while (data := read_message(file)) is not None:
+            asked.put(asked_decoder.decode(data))
+    finally:
+        asked.put(None)
+
+
+def main() -> int:
+    """Answer what standard input asks; returns the exit status."""
+    os.nice(_LOWER_PRIORITY)
+    os.umask(0o077)  # what is stored here is nobody else's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the node says when to end
+    answers = _Answers(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print is no answer
+    asked: queue.Queue[Asked | None] = queue.Queue()
+    threading.Thread(target=_read_all, args=(sys.stdin.buffer, asked), daemon=True).start()
+    first = asked.get()
+    if first is None or not isinstance(first.request, Open):
+        return 2
+    try:
+        people = _open(first.request)
+    except MienError as error:
+        answers.give(first.number, error)
+        return 1
+    answers.give(first.number, None)
+    try:
+        _Service(people, answers).run(asked)
+    except BrokenPipeError:  # nobody listens any more
+        return 1
+    finally:
+        people.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
