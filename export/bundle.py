@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from export.calibration import calibration_pictures, rendered_pictures
@@ -32,6 +31,7 @@ from mien.bundle import (
     open_bundle,
 )
 from mien.errors import MienError
+from mien.expression.head_file import encode_head
 from mien.expression.recogniser import Recogniser
 from mien.models.default_bundle import default_bundle
 from mien.runtime.backend import BackendOptions
@@ -100,21 +100,22 @@ def _from_checkpoints(
         return np.concatenate([calibration_pictures(source) for source in sources])
 
     write_file(folder, detector.file.path, base.read(detector.file))
+    backbone = BackboneSpec(
+        files=_write_precisions(folder, fp32, ["fp32", *precisions], pictures, origin, tell),
+        input=cards[0].input,
+        crop=cards[0].crop,
+        embedding_output="embedding",
+        embedding_size=sum(card.embedding_size for card in cards),
+        feature_map_output="feature_map" if has_feature_map else None,
+    )
     spec, tensors = make_head(networks)
-    head = write_file(folder, "head.safetensors", safetensors.numpy.save(dict(tensors)))
+    head = write_file(folder, "head.safetensors", encode_head(tensors, backbone.embedding_id, words.labels))
     return Manifest(
         format="mien-bundle",
         version=MANIFEST_VERSION,
         **words._asdict(),
         detector=detector,
-        backbone=BackboneSpec(
-            files=_write_precisions(folder, fp32, ["fp32", *precisions], pictures, origin, tell),
-            input=cards[0].input,
-            crop=cards[0].crop,
-            embedding_output="embedding",
-            embedding_size=sum(card.embedding_size for card in cards),
-            feature_map_output="feature_map" if has_feature_map else None,
-        ),
+        backbone=backbone,
         head=HeadFile(File("head.safetensors", head, *origin), spec),
         landmarks=landmarks,
         accuracy=join_figures([measured(source) for source in sources]),

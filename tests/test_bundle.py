@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from mien.bundle import encode_manifest, open_bundle
 from mien.errors import MienError
+from mien.expression.head_file import encode_head, names_embedding
 
 
 def test_a_valid_bundle_opens_verifies_and_predicts(small_bundle: Path) -> None:
@@ -130,6 +131,22 @@ def test_a_head_that_is_no_safetensors_file_is_refused(make_bundle: Any) -> None
     (folder / "head.safetensors").write_bytes(data)
     with pytest.raises(MienError, match="not a safetensors file"):
         open_bundle(folder).verify()
+
+
+def test_a_head_belongs_to_its_backbone(make_bundle: Any, tmp_path: Path) -> None:
+    bundle = open_bundle(make_bundle({}))
+    tensors = safetensors.numpy.load(bundle.read(bundle.manifest.head.file))
+    head = tmp_path / "own.safetensors"
+    head.write_bytes(encode_head(tensors, bundle.manifest.backbone.embedding_id, bundle.manifest.labels))
+    assert names_embedding(head)
+    open_bundle(make_bundle({"name": "another"})).load_head(head)
+    for field, value in (("files.fp32.sha256", "0" * 64), ("crop.margin", 0.5), ("input.scale", [2])):
+        other = open_bundle(make_bundle({f"backbone.{field}": value}))
+        with pytest.raises(MienError, match=r"own\.safetensors was made for another backbone, input or crop"):
+            other.load_head(head)
+    other = open_bundle(make_bundle({"labels": ["neutral", "happiness", "anger"]}))
+    with pytest.raises(MienError, match="tells anger, happiness, neutral, not neutral, happiness, anger"):
+        other.load_head(head)
 
 
 @pytest.mark.parametrize("dtype", ["I64", "U8", "BF16"])

@@ -17,6 +17,7 @@ from export.bundle import export_bundle
 from mien.bundle import Accuracy, Bundle, CropSpec, File, InputSpec, LandmarksSpec, open_bundle
 from mien.errors import MienError
 from mien.expression.head import softmax
+from mien.expression.head_file import names_embedding
 from mien.expression.recogniser import Recogniser
 from mien.runtime.backend import BackendOptions
 from tests.export.checkpoints import LABELS, noise, save_answers, save_network, settled_network
@@ -88,6 +89,7 @@ def test_the_manifest_says_what_the_checkpoint_is(checkpoint: Path, network: Net
     assert (backbone.crop, backbone.input) == (CropSpec("box", 0.2), network.input)
     assert (backbone.embedding_size, backbone.feature_map_output) == (256, "feature_map")
     assert list(backbone.files) == ["fp32", "fp16"]
+    assert names_embedding(exported.path / manifest.head.file.path)
     assert load_card(checkpoint).sha256[:12] in backbone.files["fp32"].source
     assert manifest.valence_arousal.source == "circumplex"
     accuracies = {one.metric: one for one in manifest.accuracy}

@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import safetensors.numpy
 import torch
 import yaml
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from export.bundle import export_bundle
 from mien.bundle import Bundle
 from mien.expression.head import softmax
+from mien.expression.head_file import encode_head
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detectors import make_detector
 from mien.runtime.backend import BackendOptions
@@ -85,7 +85,8 @@ def test_a_recipe_becomes_what_a_robot_says(tmp_path: Path, ros_domain_id: int) 
     assert np.ptp(by_base) > 10 * TOLERANCE
     assert np.abs(by_base - by_own).max() > 10 * TOLERANCE
     head = tmp_path / "own.safetensors"  # as a bundle of that checkpoint would have it
-    head.write_bytes(safetensors.numpy.save(make_head([open_network(own)[0]])[1]))
+    tensors = make_head([open_network(own)[0]])[1]
+    head.write_bytes(encode_head(tensors, bundle.manifest.backbone.embedding_id, LABELS))
 
     parameters = {"bundle": str(bundle.path), "detection_interval_frames": 1, "smoothing_time_constant_s": 0.0}
     with perception(tmp_path / "node", ros_domain_id, parameters=parameters) as robot:

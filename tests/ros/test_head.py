@@ -13,6 +13,8 @@ import pytest
 import safetensors.numpy
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from mien.bundle import open_bundle
+from mien.expression.head_file import encode_head
 from mien.models.default_bundle import default_bundle
 from tests.ros.driver import Driver, perception
 from tests.ros.pictures import demo_frame, face_picture, paste
@@ -29,6 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rolled = {name: np.roll(tensor, 1, axis=0) for name, tensor in tensors.items()}
     (folder / "rolled.safetensors").write_bytes(safetensors.numpy.save(rolled))
     (folder / "short.safetensors").write_bytes(safetensors.numpy.save({**tensors, "classes.bias": np.zeros(3, "f4")}))
+    manifest = open_bundle(folder / "bundle").manifest
+    (folder / "strange.safetensors").write_bytes(encode_head(tensors, "0" * 64, manifest.labels))
+    (folder / "known.safetensors").write_bytes(encode_head(tensors, manifest.backbone.embedding_id, manifest.labels))
     (folder / "damaged.safetensors").write_bytes(b"no head")
     return folder
 
@@ -75,12 +80,20 @@ def test_a_head_is_exchanged_between_two_frames(robot: Driver, folder: Path) -> 
     np.testing.assert_allclose(probabilities, own, atol=1e-4)
 
 
+def test_a_head_that_does_not_say_what_it_was_made_for_is_taken_with_a_warning(robot: Driver, folder: Path) -> None:
+    assert robot.set_parameters(head=str(folder / "known.safetensors")).successful
+    assert "known.safetensors does not say" not in robot.process.output
+    assert robot.set_parameters(head=str(folder / "rolled.safetensors")).successful
+    robot.process.wait_for_output("rolled.safetensors does not say for which backbone it was made")
+
+
 @pytest.mark.parametrize(
     ("file", "words"),
     [
         ("missing.safetensors", ["no such file"]),
         ("damaged.safetensors", ["safetensors"]),
         ("short.safetensors", ["classes.bias", "(3,)"]),
+        ("strange.safetensors", ["another backbone, input or crop (000000000000…"]),
     ],
 )
 def test_a_bad_head_is_refused_with_the_reason_and_nothing_changes(

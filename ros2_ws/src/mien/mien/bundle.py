@@ -14,12 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
-import safetensors.numpy
-from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.expression.head import Head, HeadSpec
+from mien.expression.head_file import decode_head
 
 MANIFEST_VERSION = 1
 CANONICAL_LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -115,6 +113,17 @@ class BackboneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     embedding_size: Positive
     feature_map_output: str | None = None
 
+    @property
+    def embedding_id(self) -> str:
+        """Which embeddings are comparable, and what heads and stored embeddings belong to.
+
+        Equal for equal pixels through the same network; the precision does not count: the fp32 file names it, from
+        which the others are made.
+        """
+        reference = self.files["fp32"] if "fp32" in self.files else self.files[min(self.files)]
+        parts = (reference.sha256, self.input, self.crop, self.embedding_output)
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
 
 class HeadFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The dense part: tensors in one safetensors file, their meaning in `spec`."""
@@ -207,17 +216,12 @@ class Bundle:
             other: safetensors file of a head with the tensors that the manifest names; None: the bundle's own.
 
         Raises:
-            MienError: the file is missing, damaged, or does not fit labels and embedding.
+            MienError: the file is missing, damaged, made for another backbone, or does not fit labels and embedding.
         """
         file = self.manifest.head.file
         path = other or self.path / file.path
-        try:
-            data = self.read(file) if other is None else _read_file(other)
-            tensors: dict[str, NDArray[np.floating]] = safetensors.numpy.load(data)
-        except (safetensors.SafetensorError, KeyError) as error:  # KeyError: a number type that numpy lacks
-            raise MienError(
-                f"{path} is not a safetensors file of numbers ({error})", "Export it again as float32 or float16"
-            ) from error
+        data = self.read(file) if other is None else _read_file(other)
+        tensors = decode_head(data, path, self.manifest.backbone.embedding_id, self.manifest.labels)
         try:
             return Head(
                 self.manifest.head.spec, tensors, len(self.manifest.labels), self.manifest.backbone.embedding_size

@@ -29,6 +29,7 @@ from sensor_msgs.msg import Image as ImageMessage
 
 from mien.bundle import Bundle, open_bundle
 from mien.errors import MienError
+from mien.expression.head_file import names_embedding
 from mien.models.default_bundle import default_bundle
 from mien.nodes.annotator import Annotator
 from mien.nodes.clock import ImageClock
@@ -198,6 +199,8 @@ class Perception(LifecycleNode):
     def _exchange_head(self, path: str) -> None:
         assert self._pipeline is not None  # noqa: S101
         self._pipeline.recogniser.exchange_head(Path(path) if path else None)
+        if path and not names_embedding(Path(path)):
+            self.get_logger().warning(f"{path} does not say for which backbone it was made: is it this bundle's?")
 
     def _subscribe(self, camera: str, qos: QoSProfile) -> None:
         kind = CompressedImage if camera.endswith("/compressed") else ImageMessage
