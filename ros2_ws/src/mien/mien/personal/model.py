@@ -37,11 +37,7 @@ def embedding_id(bundle: Bundle) -> str:
 
     The precision does not count: it is named by the float32 file, from which the others are made.
     """
-    backbone = bundle.manifest.backbone
-    files = backbone.files
-    reference = files["fp32"] if "fp32" in files else files[min(files)]
-    parts = (reference.sha256, backbone.input, backbone.crop, backbone.embedding_output)
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    return bundle.manifest.backbone.embedding_id
 
 
 def head_id(base: BaseHead, embedding: str) -> str:
