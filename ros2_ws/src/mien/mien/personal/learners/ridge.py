@@ -1,8 +1,8 @@
 """Ridge regression of the last layers, in closed form, anchored at the base head; see `dual` for the mathematics.
 
-Where the head file has statistics of the base data, features count from their mean, and the mean of each class is a
-sample, too, on which the base head is right: labels of one class alone do not drown the others. Several parts that
-tell the classes learn each by itself, as paper 004 trains its subnets.
+Where the head file has statistics of the base data, features count from their mean, so that a label counts most for
+moments that differ from the mean as its own does. Several parts that tell the classes learn each by itself, as paper
+004 trains its subnets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.expression.head import softmax
 from mien.personal.dense import Dense, Part
 from mien.personal.learners.dual import Dual
 from mien.personal.learners.learner import ClosedForm, Tell, say_nothing
@@ -29,13 +28,12 @@ class Ridge(ClosedForm):
         affect: λ for valence and arousal, > 0.
         bias: how much of each correction holds everywhere: c² in units of the features' variance over the base data
             (without statistics c = 1, as for the layer itself), >= 0.
-        rehearsal: weight of each class mean of the base data, >= 0.
     """
 
     name = "ridge"
 
-    def __init__(self, classes: float = 0.5, affect: float = 0.5, bias: float = 0.25, rehearsal: float = 1.0) -> None:
-        self.classes, self.affect, self.bias, self.rehearsal = classes, affect, bias, rehearsal
+    def __init__(self, classes: float = 0.2, affect: float = 0.2, bias: float = 0.1) -> None:
+        self.classes, self.affect, self.bias = classes, affect, bias
 
     def solve(self, base: BaseHead, samples: Samples) -> Tensors:
         """The head that all samples make."""
@@ -72,10 +70,8 @@ class RidgeState:
 
     def __init__(self, ridge: Ridge, base: BaseHead, samples: Samples) -> None:
         self._base, self._dense = base, Dense(base.spec)
-        made = [_start(ridge, base, self._dense, part) for part in self._dense.parts]
-        self._duals = made
-        self._rehearsed = [len(dual) for dual in made]
-        self._labelled = np.zeros((len(made), 0), np.bool_)
+        self._duals = [_start(ridge, base, self._dense, part) for part in self._dense.parts]
+        self._labelled = np.zeros((len(self._duals), 0), np.bool_)
         self.add(samples)
 
     def __len__(self) -> int:
@@ -104,11 +100,10 @@ class RidgeState:
     def without(self, left_out: NDArray[np.bool_]) -> RidgeState:
         """The state without some of its samples, bool (N,); this one stays as it is."""
         state = RidgeState.__new__(RidgeState)
-        state._base, state._dense, state._rehearsed = self._base, self._dense, self._rehearsed
+        state._base, state._dense = self._base, self._dense
         state._labelled = self._labelled[:, ~left_out]
         state._duals = [
-            dual.without(np.concatenate([np.zeros(rehearsed, np.bool_), left_out[labelled]]))
-            for dual, rehearsed, labelled in zip(self._duals, self._rehearsed, self._labelled, strict=True)
+            dual.without(left_out[labelled]) for dual, labelled in zip(self._duals, self._labelled, strict=True)
         ]
         return state
 
@@ -131,9 +126,4 @@ def _start(ridge: Ridge, base: BaseHead, dense: Dense, part: Part) -> Dual:
     found = part_statistics(base, part, features)
     if found is None:
         return Dual(np.zeros(features), units, classes, anchor, 1.0)
-    dual = Dual(found.mean, units, classes, anchor, float(np.sqrt(ridge.bias * found.variance.sum())))
-    if found.class_means is not None and ridge.rehearsal > 0:
-        given = found.class_means @ base.tensors[layer.weight].T + base.tensors[layer.bias]
-        weights = np.full(units, ridge.rehearsal)
-        dual.add(found.class_means, given, softmax(given), weights)
-    return dual
+    return Dual(found.mean, units, classes, anchor, float(np.sqrt(ridge.bias * found.variance.sum())))
