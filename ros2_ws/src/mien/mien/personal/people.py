@@ -178,7 +178,8 @@ class People:
     def forget(self, person_id: str) -> Forgotten:
         """Remove every trace; returns only when nothing is left in any file of the store.
 
-        Heads of groups and places that learned from the person are removed, too.
+        Heads of groups and places that learned from the person are removed, too. What the person said of others stays,
+        without a name.
 
         Raises:
             MienError: nobody has this id, or another program reads the database.
@@ -192,6 +193,7 @@ class People:
             samples = sum(self._samples.count(person_id, kind)) if kind is Kind.PERSON else 0
             heads = self._heads.count(person_id)
             with self._store.forgetting(person_id):
+                self._samples.forget_annotator(person_id)
                 others, owners = self._heads.remove_learned_from(person_id)
             in_use = tuple(self._heads.in_use(owner).head for owner in sorted(owners))
             return Forgotten(samples, heads + others, in_use)

@@ -1,0 +1,289 @@
+"""The store on its disk: what is forgotten leaves no byte, what went bad is never used, what is full loses nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import MienError
+from mien.personal.messages import Kind, Labelled, Personalise, StoredHead
+from mien.personal.people import People
+from mien.personal.sample_rows import SampleRows
+from mien.personal.schema import VERSION
+from mien.personal.store import DATABASE_FILE, Store
+from tests.personal.small_people import (
+    IDENTITY_SIZE,
+    LABELS,
+    NETWORK,
+    embedding,
+    enrolment,
+    moment,
+    open_people,
+    otherwise,
+    patterns_of,
+    says,
+    traces,
+)
+
+VERSION_1 = """
+    CREATE TABLE people (
+        id TEXT PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL, statement TEXT NOT NULL,
+        consent_time_s REAL NOT NULL, versions INTEGER NOT NULL DEFAULT 0);
+    CREATE TABLE members (
+        person TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+        owner TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+        position INTEGER NOT NULL, PRIMARY KEY (person, owner));
+    CREATE INDEX members_of ON members (owner);
+    CREATE TABLE identities (
+        id INTEGER PRIMARY KEY, person TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+        network TEXT NOT NULL, embedding BLOB NOT NULL, checksum INTEGER NOT NULL, damaged INTEGER NOT NULL DEFAULT 0);
+    CREATE INDEX identities_of ON identities (person);
+    CREATE TABLE samples (
+        id INTEGER PRIMARY KEY, person TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+        sample_id TEXT NOT NULL, stamp_s REAL NOT NULL, place TEXT REFERENCES people ON DELETE SET NULL,
+        network TEXT NOT NULL, embedding BLOB NOT NULL, checksum INTEGER NOT NULL, damaged INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (person, sample_id));
+    CREATE INDEX samples_at ON samples (place);
+    CREATE TABLE labels (
+        id INTEGER PRIMARY KEY, sample INTEGER NOT NULL REFERENCES samples ON DELETE CASCADE,
+        annotator TEXT NOT NULL, source INTEGER NOT NULL, expression TEXT NOT NULL, valence REAL, arousal REAL,
+        checksum INTEGER NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, UNIQUE (sample, annotator, source));
+    CREATE TABLE heads (
+        id INTEGER PRIMARY KEY, owner TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+        version INTEGER NOT NULL, model TEXT NOT NULL, learner TEXT NOT NULL, samples INTEGER NOT NULL,
+        score_before REAL, score_after REAL, created_s REAL NOT NULL, tensors BLOB NOT NULL,
+        checksum INTEGER NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, UNIQUE (owner, version));
+    CREATE TABLE learned_from (
+        head INTEGER NOT NULL REFERENCES heads ON DELETE CASCADE,
+        person TEXT NOT NULL REFERENCES people ON DELETE CASCADE, PRIMARY KEY (head, person));
+    CREATE INDEX learned_from_whom ON learned_from (person);
+    CREATE TABLE in_use (
+        owner TEXT NOT NULL REFERENCES people ON DELETE CASCADE, model TEXT NOT NULL,
+        version INTEGER NOT NULL, previous INTEGER NOT NULL, PRIMARY KEY (owner, model));
+    CREATE TABLE marks (name TEXT PRIMARY KEY);
+    INSERT INTO people VALUES ('anna', 0, 'Anna', 'May learn from me', 1000.0, 0), ('family', 1, '', '', 0.0, 0);
+    INSERT INTO members VALUES ('anna', 'family', 0);
+    PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "people"
+
+
+@pytest.fixture
+def people(folder: Path) -> Iterator[People]:
+    opened = open_people(folder)
+    yield opened
+    opened.close()
+
+
+def fill(people: People, person_id: str, seeds: range) -> list[StoredHead]:
+    """Enrol a person and let it say something of each moment, one at a time."""
+    look = embedding(1000 + seeds[0], IDENTITY_SIZE)
+    people.enroll(enrolment(person_id, identity=(look.tobytes(),)))
+    heads = []
+    for seed in seeds:
+        (result,) = people.add_labels([moment(person_id, seed, says(otherwise(seed)))])
+        assert isinstance(result, Labelled)
+        heads += [result.head] if result.head else []
+    return heads
+
+
+# ---- forgetting
+
+
+def test_forgetting_leaves_no_byte_in_any_file(people: People, folder: Path) -> None:
+    bob = fill(people, "robert", range(40, 52))
+    anna = fill(people, "annalena", range(12))
+    people.export("annalena")
+    patterns = patterns_of("annalena", range(12), anna)
+    patterns.append(embedding(1000, IDENTITY_SIZE).tobytes()[:16])
+    assert len(patterns) == 2 + 12 + 12 + 1
+    assert set(traces(folder, patterns)) >= {f"{DATABASE_FILE}-wal", "annalena.zip"}
+    forgotten = people.forget("annalena")
+    assert (forgotten.samples, forgotten.heads) == (12, 12)
+    assert traces(folder, patterns) == {}
+    assert people.heads()[0] == bob[-1]
+    assert traces(folder, patterns_of("robert", range(40, 52), bob))
+
+
+def test_an_open_reader_keeps_forgetting_from_succeeding(people: People, folder: Path) -> None:
+    heads = fill(people, "annalena", range(12))
+    patterns = patterns_of("annalena", range(12), heads)
+    with closing(sqlite3.connect(folder / DATABASE_FILE, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM people").fetchone()
+        with pytest.raises(MienError, match="being read by another program"):
+            people.forget("annalena")
+        assert people.list_people() == ()
+        assert traces(folder, patterns)
+    people.forget("annalena")
+    assert traces(folder, patterns) == {}
+
+
+def test_forgetting_goes_on_after_a_crash(people: People, folder: Path, tmp_path: Path) -> None:
+    heads = fill(people, "annalena", range(12))
+    export = people.export("annalena")
+    exported = export.read_bytes()
+    patterns = patterns_of("annalena", range(12), heads)
+    with closing(sqlite3.connect(folder / DATABASE_FILE, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM people").fetchone()
+        with pytest.raises(MienError):
+            people.forget("annalena")
+        crashed = tmp_path / "crashed"  # the files as they are when the power goes now
+        shutil.copytree(folder, crashed)
+    (crashed / "exports/annalena.zip").write_bytes(exported)
+    (crashed / "exports/.annalena.zip.1234").write_bytes(exported[:1000])
+    assert len(traces(crashed, patterns)) >= 3
+    after = open_people(crashed)
+    assert after.list_people() == ()
+    assert traces(crashed, patterns) == {}
+    after.close()
+
+
+def test_what_is_in_use_by_another_process_is_refused(people: People, folder: Path) -> None:
+    with pytest.raises(MienError, match="is used by process"):
+        open_people(folder)
+
+
+# ---- versions
+
+
+def test_a_store_of_a_newer_version_is_refused_untouched(folder: Path) -> None:
+    people = open_people(folder)
+    fill(people, "anna", range(3))
+    people.close()
+    with closing(sqlite3.connect(folder / DATABASE_FILE)) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = (folder / DATABASE_FILE).read_bytes()
+    with pytest.raises(MienError, match=rf"has version {VERSION + 1}, this mien reads up to version {VERSION}"):
+        open_people(folder)
+    assert (folder / DATABASE_FILE).read_bytes() == before
+    with closing(sqlite3.connect(folder / DATABASE_FILE)) as database:
+        database.execute(f"PRAGMA user_version = {VERSION}")
+    again = open_people(folder)
+    assert again.list_people()[0].samples == 3
+    again.close()
+
+
+def test_a_store_of_version_1_is_migrated(folder: Path) -> None:
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / DATABASE_FILE)) as database:
+        database.executescript(VERSION_1)
+    people = open_people(folder)
+    anna, family = people.list_people()
+    assert (anna.display_name, anna.groups, anna.consent_time_s) == ("Anna", ("family",), 1000.0)
+    assert family.kind is Kind.GROUP
+    people.add_labels([moment("anna", 1, says("anger"))])
+    people.close()
+    with closing(sqlite3.connect(folder / DATABASE_FILE)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert database.execute("SELECT COUNT(*) FROM satisfaction").fetchone() == (0,)
+
+
+# ---- damage
+
+
+def overwrite(path: Path, pattern: bytes) -> None:
+    """Damage every place of a file that begins with a pattern."""
+    data = path.read_bytes()
+    assert pattern in data
+    path.write_bytes(data.replace(pattern, bytes(byte ^ 0x55 for byte in pattern)))
+
+
+def test_a_moment_or_head_that_went_bad_is_set_aside_and_said(folder: Path) -> None:
+    people = open_people(folder)
+    heads = fill(people, "anna", range(12))
+    people.close()
+    overwrite(folder / DATABASE_FILE, embedding(5).tobytes()[:32])
+    overwrite(folder / DATABASE_FILE, heads[-1].data[-32:])
+    again = open_people(folder)
+    (anna,) = again.list_people()
+    assert anna.samples == 11
+    assert again.heads() == (heads[-2],)
+    assert len(anna.versions) == 11
+    told = " ".join(again.problems())
+    assert "rows of samples are damaged; they are set aside" in told
+    assert "rows of heads are damaged; they are set aside" in told
+    outcome = again.personalise(Personalise("anna", "", 0), lambda progress: None, lambda: False)
+    assert outcome.samples == 11
+    again.forget("anna")
+    assert traces(folder, patterns_of("anna", range(12), heads)) == {}
+    again.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_page_went_bad_what_is_read_is_true(folder: Path, seed: int) -> None:
+    people = open_people(folder)
+    stored = {
+        head.data for name, seeds in (("anna", range(12)), ("bob", range(40, 52))) for head in fill(people, name, seeds)
+    }
+    people.close()
+    path, random = folder / DATABASE_FILE, np.random.default_rng(seed)
+    data = bytearray(path.read_bytes())
+    page = int(random.integers(1, len(data) // 4096))
+    data[4096 * page : 4096 * (page + 1)] = random.bytes(4096) if seed % 2 else bytes(4096)
+    path.write_bytes(data)
+    again = open_people(folder)
+    assert {person.display_name for person in again.list_people()} <= {"Name of anna", "Name of bob"}
+    assert {head.data for head in again.heads()} <= stored
+    for person in again.list_people():
+        archive = again.export(person.person_id).read_bytes()
+        known = {embedding(one).tobytes() for one in (range(12) if person.person_id == "anna" else range(40, 52))}
+        assert sum(one in archive for one in known) >= person.samples
+        again.add_labels([moment(person.person_id, 99, says("anger"))])
+    again.close()
+    rescued = folder / "people.damaged"
+    if rescued.exists():
+        last = open_people(folder)
+        last.enroll(enrolment("carl"))
+        last.forget("carl")
+        assert not rescued.exists()
+        last.close()
+
+
+def test_what_is_no_database_is_left_alone(folder: Path) -> None:
+    folder.mkdir()
+    (folder / DATABASE_FILE).write_bytes(b"a letter to my grandmother\n" * 400)
+    with pytest.raises(MienError, match=r"people\.sqlite3: file is not a database.*move the file away"):
+        open_people(folder)
+    assert (folder / DATABASE_FILE).read_bytes().startswith(b"a letter")
+
+
+# ---- a full disk
+
+
+def add_all(store: Store, rows: SampleRows, seeds: range) -> None:
+    with store.writing():
+        for seed in seeds:
+            rows.add(moment("anna", seed, says("anger")), None)
+
+
+def test_a_full_disk_is_said_and_loses_nothing(folder: Path) -> None:
+    people = open_people(folder)
+    heads = fill(people, "anna", range(12))
+    people.close()
+    store = Store(folder)
+    rows = SampleRows(store, NETWORK)
+    with store.reading() as database:
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(MienError, match=r"full. Nothing of this was stored.*free some space"):
+        add_all(store, rows, range(100, 400))
+    assert rows.count("anna", Kind.PERSON) == (12, 0)
+    samples, _ = rows.load("anna", Kind.PERSON, LABELS)
+    assert np.array_equal(samples.embeddings, np.stack([embedding(seed) for seed in range(12)]))
+    store.close()
+    again = open_people(folder)
+    assert again.heads() == (heads[-1],)
+    assert again.problems() == ()
+    again.close()
