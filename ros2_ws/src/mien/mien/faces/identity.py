@@ -30,17 +30,17 @@ def placement(landmarks: NDArray[np.float32], spec: IdentitySpec) -> NDArray[np.
     """How a face is turned, scaled and moved into the network's input: the best fit of five points, least squares.
 
     Args:
-        landmarks: float32 (5, 2) or (68, 2), pixels of the image.
+        landmarks: float32 (5, 2) or (68, 2), finite, pixels of the image.
         spec: where the points are to be.
 
     Returns:
         float64 (2, 3): pixels of the image to pixels of the input. Not finite where the points are one.
     """
     # As complex numbers a turn with a scale is one factor: w ≈ a·z + b.
-    points = five_points(landmarks).astype(np.float64)
-    source, target = points @ (1, 1j), np.asarray(spec.points) @ (1, 1j)
-    centered = source - source.mean()
+    points, wanted = five_points(landmarks).astype(np.float64), np.array(spec.points)
+    source, target = points[:, 0] + 1j * points[:, 1], wanted[:, 0] + 1j * wanted[:, 1]
     with np.errstate(divide="ignore", invalid="ignore"):
+        centered = source - source.mean()
         factor = (centered.conj() @ target) / np.square(np.abs(centered)).sum()
         moved = target.mean() - factor * source.mean()
     return np.array([[factor.real, -factor.imag, moved.real], [factor.imag, factor.real, moved.imag]])
@@ -63,8 +63,9 @@ def align(image: Image, landmarks: NDArray[np.float32], spec: IdentitySpec) -> I
     Raises:
         MienError: the image has no pixels, or the landmarks are not finite or all the same point.
     """
-    matrix = placement(landmarks, spec)
-    if image.size == 0 or not np.isfinite(matrix).all():
+    is_finite = image.size > 0 and np.isfinite(landmarks).all()
+    matrix = placement(landmarks, spec) if is_finite else np.full((2, 3), np.nan)
+    if not np.isfinite(matrix).all():
         raise MienError("A face cannot be aligned: its image or its landmarks are empty", "Leave it out")
     fine = 2 if np.hypot(matrix[0, 0], matrix[1, 0]) < 0.5 else 1
     size = spec.input.width, spec.input.height

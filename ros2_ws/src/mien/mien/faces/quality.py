@@ -12,17 +12,19 @@ from mien.bundle import IdentitySpec
 from mien.faces.detector import Image
 from mien.faces.identity import align, five_points, placement
 
-LOWEST_CONFIDENCE = 0.7
-SMALLEST_EYE_DISTANCE_PX = 18.0
+# Each limit is where rendered faces begin to resemble their own person much less: docs/results/identity.md.
+LOWEST_CONFIDENCE = 0.8
+SMALLEST_EYE_DISTANCE_PX = 14.0
 FARTHEST_TURN = 0.35
-"""Of the nose tip from the middle between the eyes, along the line through them, in their distances: 0.5 is above an
-eye."""
+"""Of the nose tip from the middle between the eyes, along the line through them, in eye distances: about 35 degrees."""
 TILT = 0.3, 0.8
-"""Where the nose tip is between eyes (0) and mouth (1)."""
+"""Where the nose tip is between eyes (0) and mouth (1); it is at 0.4 to 0.7 for a head tilted by up to 25 degrees."""
 LARGEST_PART_OUTSIDE = 0.2
-DARKEST, BRIGHTEST = 30.0, 225.0
-LEAST_CONTRAST = 12.0
-LEAST_SHARPNESS = 0.02
+DARKEST, BRIGHTEST = 30.0, 230.0
+LEAST_CONTRAST = 10.0
+"""Standard deviation, grey levels."""
+LEAST_SHARPNESS = 0.12
+"""Standard deviation of the Laplacian in that of the grey levels, on the aligned face."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,5 +45,5 @@ def catalogued_identity() -> IdentitySpec:
         points=((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)),
         output="output",
         size=512,
-        threshold=0.55,
+        threshold=0.63,
     )

@@ -12,13 +12,13 @@ from mien.errors import MienError
 from mien.personal.samples import Array
 
 LEAST_LOOKS = 2
-"""At a face before it gets a name; from one look a stranger is taken for somebody more often."""
+"""At a face before it gets a name: their mean is far more alike than one, at the same rate of false names."""
 MOST_LOOKS = 8
 """At a face, the latest: what its name is decided by, and what its person is enrolled with."""
 HYSTERESIS = 0.1
 """How much less similar a face may become before it loses the name that it has."""
-LEAST_MARGIN = 0.05
-"""A face that is about as similar to two people is neither."""
+LEAST_MARGIN = 0.1
+"""A face that is about as similar to two people is neither: what keeps those apart who look alike."""
 MOST_FACES = 256
 
 
