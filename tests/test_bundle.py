@@ -185,6 +185,13 @@ def test_a_manifest_that_is_none_is_refused(small_bundle: Path, data: bytes) -> 
         open_bundle(small_bundle)
 
 
+def test_a_manifest_in_another_encoding_is_refused(small_bundle: Path) -> None:
+    manifest = small_bundle / "manifest.json"
+    manifest.write_bytes(manifest.read_text().replace("for tests", "for René").encode("latin-1"))
+    with pytest.raises(MienError, match=r"manifest\.json is not JSON .*Export"):
+        open_bundle(small_bundle)
+
+
 def test_neither_folder_nor_zip(tmp_path: Path) -> None:
     with pytest.raises(MienError, match="no such bundle"):
         open_bundle(tmp_path / "absent")

@@ -142,7 +142,10 @@ def test_without_an_engine_the_text_says_how_to_get_one(cache: EngineCache) -> N
         cache.find(KEY)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "sidecar", "sidecar_not_json", "engine_sha256"])
+@pytest.mark.parametrize(
+    "damage",
+    ["truncated", "flipped", "sidecar", "sidecar_not_json", "sidecar_not_text", "sidecar_too_deep", "engine_sha256"],
+)
 def test_a_damaged_engine_is_set_aside(cache: EngineCache, tmp_path: Path, damage: str) -> None:
     cache.store(KEY, built(b"an engine"))
     (engine,), (sidecar,) = files(tmp_path, "*.engine"), files(tmp_path, "*.json")
@@ -154,6 +157,10 @@ def test_a_damaged_engine_is_set_aside(cache: EngineCache, tmp_path: Path, damag
         rewrite(tmp_path, {"precision": "fp12"})
     elif damage == "sidecar_not_json":
         sidecar.write_bytes(sidecar.read_bytes()[:40])
+    elif damage == "sidecar_not_text":
+        sidecar.write_bytes(sidecar.read_bytes().replace(b"Orin", b"Or\xe9n"))
+    elif damage == "sidecar_too_deep":
+        sidecar.write_bytes(b"[" * 100_000)
     else:
         rewrite(tmp_path, {"engine_sha256": "0" * 64})
     with pytest.raises(MissingEngineError, match=r"damaged|cannot be read"):

@@ -258,7 +258,7 @@ def open_bundle(path: Path) -> Bundle:
     where = path / "manifest.json"
     try:
         head = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MienError(f"{where} is not JSON ({error})", "Export the bundle again") from error
     if not isinstance(head, dict) or head.get("format") != "mien-bundle":
         raise MienError(

@@ -101,7 +101,7 @@ class EngineCache:
             data, sidecar = engine.read_bytes(), msgspec.json.decode(file.read_bytes(), type=Sidecar)
         except FileNotFoundError:
             raise _not_usable(key, "has not been built yet") from None
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self.set_aside(key)
             raise _not_usable(key, f"cannot be read ({error})") from error
         difference = _difference(sidecar, key)
