@@ -131,6 +131,10 @@ def test_engines_are_built_ahead(folder: Path) -> None:
     assert shares[-1] == 1.0
     assert not ensure_engine(MODEL, OPTIONS, False, lambda what, share: pytest.fail(what))
     assert ensure_engine(MODEL, OPTIONS, True, lambda what, share: None)
+    (folder / "none").touch()
+    with pytest.raises(MienError, match="cannot build an engine"):
+        ensure_engine(MODEL, OPTIONS, True, lambda what, share: None)
+    assert not ensure_engine(MODEL, OPTIONS, False, lambda what, share: pytest.fail(what)), "a sound one is gone"
     (timing,) = (folder / "cache/engines").glob("timing-*")
     assert timing.read_bytes() == b"2", "the second build did not begin with what the first one measured"
 

@@ -96,13 +96,11 @@ def ensure_engine(model: Model, options: BackendOptions, again: bool, progress: 
     twin.close()
     with _held_gpu() as (trt, gpu):
         key = plan.key(trt, gpu)
-    cache = EngineCache()
-    if again:
-        cache.set_aside(key)
-    with suppress(MissingEngineError):
-        cache.find(key)
-        return False
-    EngineBuild(key).wait(plan.read_onnx, progress)
+    if not again:
+        with suppress(MissingEngineError):
+            EngineCache().find(key)
+            return False
+    EngineBuild(key, again).wait(plan.read_onnx, progress)
     return True
 
 

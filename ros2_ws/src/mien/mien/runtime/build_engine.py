@@ -23,6 +23,7 @@ from mien.runtime.tensorrt import Progress, build_engine, import_tensorrt, profi
 
 _LOWER_PRIORITY = 10
 _LINES_KEPT = 20
+_AGAIN = "--again"
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
@@ -47,14 +48,15 @@ class EngineBuild:
 
     Args:
         key: what to build for.
+        again: also where a sound engine is in the cache; that one stays until the new one is there.
 
     Raises:
         MienError: the cache folder cannot be written.
     """
 
-    def __init__(self, key: EngineKey) -> None:
+    def __init__(self, key: EngineKey, again: bool = False) -> None:
         self._key = key
-        command = [sys.executable, "-m", "mien.runtime.build_engine"]
+        command = [sys.executable, "-m", "mien.runtime.build_engine", *([_AGAIN] if again else [])]
         # In the cache, because -m would find modules in the current folder.
         self._process = subprocess.Popen(
             command,
@@ -85,7 +87,7 @@ class EngineBuild:
             for line in stdout:
                 try:
                     told = _decoder.decode(line)
-                except msgspec.MsgspecError:
+                except (msgspec.MsgspecError, UnicodeDecodeError):
                     others.append(line.decode(errors="replace").strip())
                     continue
                 if isinstance(told, Done):
@@ -121,19 +123,18 @@ def main() -> int:
     os.nice(_LOWER_PRIORITY)
     key = msgspec.json.decode(sys.stdin.buffer.readline(), type=EngineKey)
     try:
-        _build(key, sys.stdin.buffer.read())
+        _build(key, sys.stdin.buffer.read(), _AGAIN in sys.argv)
     except MienError as error:
         _say(Failed(error.problem, error.remedy))
         return 1
     return 0
 
 
-def _build(key: EngineKey, onnx: bytes) -> None:
+def _build(key: EngineKey, onnx: bytes, again: bool) -> None:
     cache = EngineCache()
     _say(Done("waiting for other builds", 0.0))
     with cache.lock():
-        with suppress(MissingEngineError):
-            cache.find(key)
+        if not again and _is_there(cache, key):
             return  # another process was first
         cache.check_room(len(onnx))
         name = f"the {key.network}"
@@ -142,6 +143,13 @@ def _build(key: EngineKey, onnx: bytes) -> None:
             import_tensorrt(), onnx, name, profile, cache.read_timing(key), lambda what, share: _say(Done(what, share))
         )
         cache.store(key, built)
+
+
+def _is_there(cache: EngineCache, key: EngineKey) -> bool:
+    with suppress(MissingEngineError):
+        cache.find(key)
+        return True
+    return False
 
 
 def _say(what: Done | Failed) -> None:
