@@ -64,6 +64,7 @@ def test_a_failed_build_is_named(engine: Run, tmp_path: Path) -> None:
     [
         (["--image-size", "640"], "--image-size cannot be '640'"),
         (["--image-size", "0x480"], "--image-size cannot be '0x480'"),
+        (["--detector-width", "-5"], "The detector width is -5"),
         (["--precision", "int8"], "has no backbone in int8, only in fp32"),
     ],
 )

@@ -18,6 +18,7 @@ from mien.errors import MienError
 from mien.faces.detector import search_size
 from mien.models.default_bundle import default_bundle
 from mien.networks import backbone_model, detector_model, identity_model, landmarks_model
+from mien.pipeline import PipelineSettings
 from mien.runtime.accelerated import ensure_engine
 from mien.runtime.backend import BackendOptions, Model
 
@@ -64,6 +65,7 @@ def engine(
         json: Print JSON instead of lines.
     """
     options = BackendOptions("tensorrt", precision=precision)
+    PipelineSettings(detector_width=detector_width, backend=options)  # refuses what the node would refuse
     models = _models(open_bundle(bundle or default_bundle()), _sizes(image_size), detector_width, precision)
     records = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
