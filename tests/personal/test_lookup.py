@@ -116,6 +116,8 @@ def test_a_forgotten_person_has_neither_face_nor_head(lookup: HeadLookup, handed
     ]
     assert not lookup.is_enrolled("anna")
     lookup.assign({"f1": "anna"})
+    lookup.put_head(head("anna", 2))  # what was learned meanwhile comes too late
+    assert lookup.counts == (4, 0)
     assert said(handed[-1], "f1") == ("", 0, False)
 
 

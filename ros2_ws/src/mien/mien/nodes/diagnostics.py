@@ -29,6 +29,7 @@ def diagnostics(
     model: Mapping[str, str],
     problem: str | None,
     fallbacks: Mapping[str, str],
+    people: tuple[str | None, Mapping[str, object]] | None,
 ) -> DiagnosticArray:
     """Build the message.
 
@@ -41,6 +42,7 @@ def diagnostics(
         model: facts about bundle and runtime, empty while nothing is loaded.
         problem: why nothing is loaded or processing fails; None when all is well.
         fallbacks: why a network does not run where it should, with the remedy, by the network's name.
+        people: what is wrong with personalisation, or None, and facts about it; None where it is off.
     """
     cameras = statistics.cameras()
     message = DiagnosticArray()
@@ -48,6 +50,7 @@ def diagnostics(
     message.status = [
         _frames(node, cameras, statistics.times_ms()),
         _status(f"{node}: model", *_model_level(model, problem, fallbacks), model),
+        *([] if people is None else [_people(node, *people)]),
         *(_camera(node, name, one, publishers.get(name), camera_timeout_s) for name, one in cameras.items()),
     ]
     return message
@@ -79,6 +82,11 @@ def _model_level(model: Mapping[str, str], problem: str | None, fallbacks: Mappi
     if fallbacks:
         return DiagnosticStatus.WARN, "; ".join(f"{name}: {why}" for name, why in fallbacks.items())
     return (DiagnosticStatus.OK, "ok") if model else (DiagnosticStatus.STALE, "not configured")
+
+
+def _people(node: str, problem: str | None, values: Mapping[str, object]) -> DiagnosticStatus:
+    level = DiagnosticStatus.OK if problem is None else DiagnosticStatus.WARN
+    return _status(f"{node}: people", level, problem or "ok", values)
 
 
 def _is_bad(one: CameraStatistics) -> bool:

@@ -2,7 +2,8 @@
 
 Two threads share the work. The executor's thread only puts arriving messages into the inbox, where the newest image of
 each camera wins, and answers services. The worker takes what is there, runs the pipeline over the images of all
-cameras at once, and publishes. Pictures with drawings are made by a third thread, and only when somebody looks.
+cameras at once, and publishes. Pictures with drawings are made by a third thread, and only when somebody looks; people
+are recognised by another one, and learned from in a process of their own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from mien_msgs.msg import FaceAffectArray
+from mien_msgs.msg import FaceAffectArray, LabelRequest
 from mien_msgs.msg import Satisfaction as SatisfactionMessage
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -40,6 +41,8 @@ from mien.nodes.interaction_services import InteractionServices
 from mien.nodes.messages import face_affect_array
 from mien.nodes.parameters import accept, declare
 from mien.nodes.perception_parameters import PARAMETERS, pipeline_settings
+from mien.nodes.personal_action import PersonalizeAction
+from mien.nodes.personal_services import PersonalServices
 from mien.nodes.qos import choose_image_qos
 from mien.nodes.rep155 import HumansPublisher
 from mien.nodes.running import run
@@ -71,6 +74,8 @@ class Perception(LifecycleNode):
         numbers = count(1)
         self._new_id = lambda: f"{token}{next(numbers)}"
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        self._people = PersonalServices(self)
+        self._personalize = PersonalizeAction(self, self._people)
         self.create_timer(1.0, self._look_after)
 
     def start(self) -> None:
@@ -83,6 +88,11 @@ class Perception(LifecycleNode):
         self._stop_work()
         self._publish_diagnostics()
         self._free()
+
+    def destroy_node(self) -> None:
+        """Destroy the action as well; rclpy leaves it to the garbage collector, which comes too late."""
+        self._personalize.close()
+        super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the bundle, warm up, and make the publishers."""
@@ -140,7 +150,21 @@ class Perception(LifecycleNode):
         self._satisfaction = self.create_lifecycle_publisher(SatisfactionMessage, "satisfaction", 10)
         self._annotator = Annotator(self, manifest.labels)
         self._interactions = InteractionServices(
-            self, manifest.labels, self._satisfaction, self._values["satisfaction_rate_hz"], self._image_clock
+            self,
+            manifest.labels,
+            self._satisfaction,
+            self._values["satisfaction_rate_hz"],
+            self._image_clock,
+            self._people.remember,
+        )
+        self._label_requests = self.create_lifecycle_publisher(LabelRequest, "label_requests", 10)
+        self._people.open(
+            self._values,
+            self._bundle,
+            self._pipeline,
+            self._image_clock,
+            self._label_requests,
+            self._interactions.forget,
         )
         self._configured = True
         self._problem = None
@@ -194,6 +218,7 @@ class Perception(LifecycleNode):
         if self._pipeline is not None and self._configured:
             self._pipeline.apply(pipeline_settings(self._values))
             self._interactions.set_rate(self._values["satisfaction_rate_hz"])
+            self._people.set_place(self._values["place"])
         return result
 
     def _exchange_head(self, path: str) -> None:
@@ -241,10 +266,12 @@ class Perception(LifecycleNode):
         self._statistics.stages(self._pipeline.times.ms)
         for frame, faces in zip(frames, results, strict=True):
             header = arrivals[frame.camera].message.header
+            self._people.see(faces, frame.stamp_s)  # before anybody can ask about what is published
             self._publish(arrivals[frame.camera], frame, faces)
             del arrivals[frame.camera]
             self._interactions.observe(header, frame.stamp_s, faces)
             self._annotator.offer(frame.camera, header, frame.image, faces)
+            self._people.offer(frame.camera, header, frame.image, faces)
             if self._humans is not None:
                 self._humans.offer(frame.camera, header, frame.image, faces)
 
@@ -281,6 +308,7 @@ class Perception(LifecycleNode):
                 self._subscribe(camera, wanted)
         if self._humans is not None:
             self._humans.forget_silent(self._values["camera_timeout_s"])
+        self._people.look_after()
         self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
@@ -308,6 +336,7 @@ class Perception(LifecycleNode):
                 model,
                 self._problem,
                 self._fallbacks,
+                self._people.status(),
             )
         )
 
@@ -337,6 +366,8 @@ class Perception(LifecycleNode):
             self._configured = False
             self._annotator.close()
             self._interactions.close()
+            self._people.close()
+            self.destroy_lifecycle_publisher(self._label_requests)
             self.destroy_lifecycle_publisher(self._emotions)
             self.destroy_lifecycle_publisher(self._satisfaction)
         if self._pipeline is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mien.nodes.parameters import Parameter
+from mien.personal.learners import DEFAULT_LEARNER, LEARNERS
 from mien.pipeline import PipelineSettings
 from mien.runtime.backend import BACKENDS, BackendOptions
 
@@ -59,6 +60,18 @@ PARAMETERS = (
         live=True,
     ),
     Parameter("satisfaction_rate_hz", 5.0, "How often satisfaction is published, Hz.", 0.1, 60.0, live=True),
+    Parameter("people_folder", "", "Folder for all that is learned of people; empty: nothing is, and nobody is known."),
+    Parameter("learner", DEFAULT_LEARNER, "What learns from a label as it comes.", choices=tuple(LEARNERS)),
+    Parameter(
+        "questions_per_hour", 6.0, "How often label_requests asks about enrolled people, all together.", 0.0, 3600.0
+    ),
+    Parameter(
+        "identity",
+        "auto",
+        "What recognises enrolled people: an identity network, or matches from another node (REP-155).",
+        choices=("auto", "off", "rep155"),
+    ),
+    Parameter("place", "", "Where the robot is: the id of an enrolled place, or empty.", live=True),
     Parameter("rep155", True, "Publish REP-155 topics under /humans when hri_msgs is installed."),
     Parameter("camera_timeout_s", 2.0, "A camera silent for longer is reported, seconds.", 0.1, 600.0, live=True),
     Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from mien.expression.head import Head
 from mien.expression.recogniser import BASE_HEAD, HeadInUse, HeadsInUse
@@ -50,7 +50,7 @@ class HeadLookup:
             self._changed()
 
     def put_head(self, stored: StoredHead) -> None:
-        """Another head is in use; version 0 is the base head.
+        """Another head is in use; version 0 is the base head. One of somebody who is not enrolled any more is left out.
 
         Raises:
             MienError: it cannot be used; the present one goes on.
@@ -59,7 +59,7 @@ class HeadLookup:
         with self._lock:
             if made is None:
                 self._heads.pop(stored.owner_id, None)
-            else:
+            elif stored.owner_id in self._groups:
                 self._heads[stored.owner_id] = made
             self._changed()
 
@@ -71,7 +71,7 @@ class HeadLookup:
             self._persons = {face: person for face, person in self._persons.items() if person != owner_id}
             self._changed()
 
-    def assign(self, persons: dict[str, str]) -> None:
+    def assign(self, persons: Mapping[str, str]) -> None:
         """Say whose some faces are, by face id; who is empty or not enrolled is nobody."""
         with self._lock:
             before = dict(self._persons)
@@ -107,6 +107,10 @@ class HeadLookup:
     def person_of(self, face_id: str) -> str:
         """Whose face it is; empty when unknown."""
         return self._persons.get(face_id, "")
+
+    def faces_of(self, person_id: str) -> list[str]:
+        """The faces that are taken for a person."""
+        return [face_id for face_id, one in dict(self._persons).items() if one == person_id]
 
     @property
     def counts(self) -> tuple[int, int]:

@@ -55,7 +55,7 @@ class Moments:
 
     def see(self, faces: Sequence[FaceAffect], time_s: float, stamp_s: float) -> list[Moment]:
         """Take note of the faces of one image; returns what they show."""
-        moments = [_moment(face, time_s, stamp_s) for face in faces]
+        moments = [moment_of(face, time_s, stamp_s) for face in faces]
         with self._lock:
             for moment in moments:
                 self._latest.pop(moment.face_id, None)
@@ -129,8 +129,8 @@ class Moments:
                     del moments[key]
 
 
-def _moment(face: FaceAffect, time_s: float, stamp_s: float) -> Moment:
-    """With an id that is drawn, not counted: it says nothing about when or of whom."""
+def moment_of(face: FaceAffect, time_s: float, stamp_s: float) -> Moment:
+    """What a face shows, with an id that is drawn, not counted: it says nothing about when or of whom."""
     told = np.array([*face.probabilities_raw, face.valence, face.arousal], np.float32)
     prediction = told[np.isfinite(told)]
     sample_id = f"s{uuid.uuid4().hex}"
