@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan, nan
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from mien.expression.head import Head
 from mien.personal.learners import Learner, Tell, say_nothing
 from mien.personal.samples import Array, BaseHead, Samples, Tensors
-from mien.personal.targets import from_head_range, learnable
+from mien.personal.targets import OUTPUTS, from_head_range, learnable, targets_of
 
 FOLDS = 5
 BLOCKS_PER_FOLD = 4
 MINIMUM_SAMPLES = 10
-"""With fewer there is no held-out score."""
+"""With fewer labelled ones there is no held-out score."""
+STANDARD_ERRORS = 1.0
+"""By so many a head must better the base head: where the gain is not sure, the simpler of two models (the rule of
+L. Breiman et al., "Classification and regression trees", 1984, section 3.4.3). A small head that does harm looks good
+on few samples more often than not without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,33 @@ class Decision:
     reason: str
 
 
-def folds_of(samples: Samples) -> list[NDArray[np.bool_]]:
-    """Which samples (bool (N,)) each fold holds out.
+@dataclass(frozen=True, slots=True)
+class _Losses:
+    """How far heads are from the labels: by output the loss of each sample that has such a label, 0 to 1."""
 
-    Blocks of contiguous time, `BLOCKS_PER_FOLD` for each fold in turn: neighbours in time look alike and stay together
-    as far as the number of samples allows, and a class that was labelled in one go is not held out as a whole.
+    rows: dict[str, NDArray[np.intp]]
+    losses: dict[str, NDArray[np.float64]]
+    weights: Array
+
+    def score(self) -> float:
+        """See `score`."""
+        found = []
+        for output, rows in self.rows.items():
+            mean = float(np.average(self.losses[output], weights=self.weights[rows]))
+            found.append(1 - (mean if output == "classes" else mean**0.5))
+        return float(np.mean(found)) if found else nan
+
+
+def blocks_of(samples: Samples) -> NDArray[np.intp]:
+    """For each sample the number of its block of contiguous time, `FOLDS * BLOCKS_PER_FOLD` in all.
+
+    Blocks take turns in the folds: block b is held out by fold b % `FOLDS`. Neighbours in time look alike and stay
+    together as far as the number of samples allows, and a class that was labelled in one go is not held out as a whole.
     """
-    blocks = np.array_split(np.argsort(samples.stamps_s, kind="stable"), FOLDS * BLOCKS_PER_FOLD)
-    folds = [np.zeros(len(samples), np.bool_) for _ in range(FOLDS)]
-    for number, block in enumerate(blocks):
-        folds[number % FOLDS][block] = True
-    return folds
+    blocks = np.empty(len(samples), np.intp)
+    order = np.argsort(samples.stamps_s, kind="stable")
+    blocks[order] = np.arange(len(samples)) * FOLDS * BLOCKS_PER_FOLD // max(len(samples), FOLDS * BLOCKS_PER_FOLD)
+    return blocks
 
 
 def score(base: BaseHead, tensors: Tensors, samples: Samples) -> float:
@@ -56,7 +76,7 @@ def score(base: BaseHead, tensors: Tensors, samples: Samples) -> float:
     which no wrong label counts more than 1 (G. Brier, "Verification of forecasts expressed in terms of probability",
     1950). Valence, arousal: 1 - RMSE / 2, on the scale -1 to 1.
     """
-    return _score(base, _told(base, tensors, samples), samples)
+    return _losses(base, samples, [(np.ones(len(samples), np.bool_), tensors)]).score()
 
 
 def held_out_score(
@@ -64,16 +84,10 @@ def held_out_score(
 ) -> float:
     """The score of what a learner makes of the samples, each told by a head that did not learn from its fold.
 
-    NaN with fewer than `MINIMUM_SAMPLES`. For `steps` and `tell` see `Learner.fit_folds`.
+    NaN with fewer than `MINIMUM_SAMPLES` labelled ones. For `steps` and `tell` see `Learner.fit_folds`.
     """
-    if len(samples) < MINIMUM_SAMPLES:
-        return nan
-    folds = folds_of(samples)
-    told: dict[str, Array] = {}
-    for fold, tensors in zip(folds, learner.fit_folds(base, samples, folds, steps, tell), strict=True):
-        for output, values in _told(base, tensors, samples.take(fold)).items():
-            told.setdefault(output, np.empty((len(samples), *values.shape[1:]), np.float32))[fold] = values
-    return _score(base, told, samples)
+    enough = _labelled(base, samples) >= MINIMUM_SAMPLES
+    return _held_out(learner, base, samples, steps, tell).score() if enough else nan
 
 
 def decide(
@@ -84,11 +98,12 @@ def decide(
     steps: int = 0,
     tell: Tell = say_nothing,
 ) -> Decision:
-    """Judge the head that `learner` makes of all samples.
+    """Judge the head that `learner` makes of all samples, on samples that it did not learn from.
 
-    It must be no worse than the base head and than what is in use, each on samples that it did not learn from. A head
-    in use cannot be judged by samples that it learned from, so what made it is, on the same folds. With too few samples
-    to judge, the head of an anchored learner is taken, which few samples move little; no other.
+    It must better the base head by `STANDARD_ERRORS` of the mean gain, as the blocks of time scatter, and be no worse
+    than what is in use. A head in use cannot be judged by samples that it learned from, so what made it is, on the same
+    folds. With too few samples to judge, the head of an anchored learner is taken, which few samples move little; no
+    other.
 
     Args:
         learner: what makes the new head.
@@ -101,42 +116,65 @@ def decide(
     found = learnable(base, samples, learner.outputs)
     if learner.needs_labels and not found.outputs:
         return Decision(False, nan, nan, ". ".join(found.notes))
-    score_base = score(base, base.tensors, samples)
-    score_after = held_out_score(learner, base, samples, steps, tell)
-    if isnan(score_after):
-        few = f"With {len(samples)} moments (fewer than {MINIMUM_SAMPLES}) or without labels nothing can be judged"
-        taken = (
-            "it is taken since it stays near the base head" if learner.anchored else "only ridge and its like are taken"
-        )
-        return Decision(learner.anchored, nan, nan, f"{few}: {taken}")
-    if before is None:
-        score_before = score_base
-    else:
-        score_before = score_after if before.name == learner.name else held_out_score(before, base, samples, 0, tell)
-    accepted = score_after >= max(score_base, score_before)
-    compared = (
-        f"on held-out moments it scores {score_after:.3f}, before {score_before:.3f}, the base head {score_base:.3f}"
-    )
-    return Decision(accepted, score_before, score_after, f"{'Taken' if accepted else 'Not taken'}: {compared}")
+    labelled = _labelled(base, samples)
+    if labelled < MINIMUM_SAMPLES:
+        few = f"{labelled} labelled moments are too few to judge a head by ({MINIMUM_SAMPLES} are needed)"
+        why = "it is taken since it stays near the base head" if learner.anchored else "use ridge until there are more"
+        return Decision(learner.anchored, nan, nan, f"{few}: {why}")
+    now = _losses(base, samples, [(np.ones(len(samples), np.bool_), base.tensors)])
+    after = _held_out(learner, base, samples, steps, tell)
+    gain, error = _gain(now, after, blocks_of(samples))
+    score_base, score_after = now.score(), after.score()
+    score_before = score_base
+    if before is not None:
+        same = before.name == learner.name
+        score_before = score_after if same else held_out_score(before, base, samples, 0, tell)
+    accepted = gain >= STANDARD_ERRORS * error and score_after >= score_before
+    compared = f"held-out score {score_after:.3f}, before {score_before:.3f}, the base head's {score_base:.3f}"
+    why = "" if accepted else "; it does not surely better the base head" if score_after >= score_before else "; worse"
+    return Decision(accepted, score_before, score_after, f"{'Taken' if accepted else 'Not taken'}: {compared}{why}")
 
 
-def _told(base: BaseHead, tensors: Tensors, samples: Samples) -> dict[str, Array]:
-    """By output what a head says: float32 (N, L), or (N,) from -1 to 1."""
-    head = Head(base.spec, tensors, len(base.labels), base.embedding_size)
-    prediction = head.predict(samples.embeddings)
-    affect = {"valence": prediction.valence, "arousal": prediction.arousal}
-    told = {output: from_head_range(base, values) for output, values in affect.items() if values is not None}
-    return {"classes": prediction.probabilities, **told}
+def _labelled(base: BaseHead, samples: Samples) -> int:
+    """How many samples have a label that the head can learn from."""
+    rows = [targets_of(base, samples, output).rows for output in OUTPUTS]
+    return int(np.any(rows, axis=0).sum())
 
 
-def _score(base: BaseHead, told: dict[str, Array], samples: Samples) -> float:
-    scores = []
-    for output in learnable(base, samples).outputs:
-        wanted: Array = getattr(samples, output)
-        labelled = ~np.isnan(wanted.reshape(len(samples), -1)).any(axis=1)
-        squares = (told[output][labelled] - wanted[labelled]) ** 2
-        if output == "classes":
-            scores.append(1 - np.average(squares.sum(axis=1), weights=samples.weights[labelled]) / 2)
-        else:
-            scores.append(1 - np.sqrt(np.average(squares, weights=samples.weights[labelled])) / 2)
-    return float(np.mean(scores)) if scores else nan
+def _held_out(learner: Learner, base: BaseHead, samples: Samples, steps: int, tell: Tell) -> _Losses:
+    blocks = blocks_of(samples)
+    folds = [blocks % FOLDS == fold for fold in range(FOLDS)]
+    return _losses(base, samples, list(zip(folds, learner.fit_folds(base, samples, folds, steps, tell), strict=True)))
+
+
+def _losses(base: BaseHead, samples: Samples, heads: list[tuple[NDArray[np.bool_], Tensors]]) -> _Losses:
+    """The losses of samples, each told by the head of its group (bool (N,)); every sample is in one group."""
+    outputs = learnable(base, samples).outputs
+    told = {one: np.empty((len(samples), len(base.labels) if one == "classes" else 1), np.float32) for one in outputs}
+    for rows, tensors in heads:
+        head = Head(base.spec, tensors, len(base.labels), base.embedding_size)
+        prediction = head.predict(samples.embeddings[rows])
+        for output, values in told.items():
+            if output == "classes":
+                values[rows] = prediction.probabilities
+            else:
+                values[rows] = from_head_range(base, getattr(prediction, output))[:, None]
+    wanted = {output: np.reshape(getattr(samples, output), (len(samples), -1)) for output in outputs}
+    labelled = {output: np.flatnonzero(~np.isnan(wanted[output]).any(axis=1)) for output in outputs}
+    losses = {}
+    for output, places in labelled.items():
+        squares = ((told[output][places] - wanted[output][places]).astype(np.float64) ** 2).sum(axis=1)
+        losses[output] = squares / (2 if output == "classes" else 4)
+    return _Losses(labelled, losses, samples.weights)
+
+
+def _gain(before: _Losses, after: _Losses, blocks: NDArray[np.intp]) -> tuple[float, float]:
+    """By how much losses fell on average, and the standard error of that: samples of a block are not independent."""
+    gains, weights = np.zeros(len(blocks)), np.zeros(len(blocks))
+    for output, rows in before.rows.items():
+        gains[rows] += before.weights[rows] * (before.losses[output] - after.losses[output])
+        weights[rows] += before.weights[rows]
+    mean = gains.sum() / weights.sum()
+    scatter = np.bincount(blocks, gains - mean * weights)
+    count = len(scatter)
+    return float(mean), float(np.sqrt(count / (count - 1) * (scatter**2).sum()) / weights.sum())
