@@ -19,6 +19,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
+from mien.bundle import InputSpec
 from mien.errors import MienError
 from mien.models.cache import CACHE_VARIABLE
 from mien.runtime import device_thread
@@ -428,6 +429,22 @@ def test_other_pictures_need_other_engines(folder: Path, load: Any) -> None:
         picture = np.random.default_rng(1).random((1, 1, *size), np.float32)
         np.testing.assert_allclose(network.run(picture)["mean"].item(), picture.mean(), rtol=1e-5)
     assert len(list((folder / "cache/engines").glob("*.engine"))) == 2
+
+
+def test_pictures_of_any_size_are_those_that_the_manifest_says(folder: Path, load: Any) -> None:
+    pool = helper.make_node("AveragePool", ["image"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4])
+    flat = helper.make_node("Flatten", ["pooled"], ["embedding"])
+    graph = helper.make_graph(
+        [pool, flat],
+        "any size",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, "rows", "columns"])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", "size"])],
+    )
+    onnx = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+    spec = InputSpec(SIZE_PX, SIZE_PX, "grey", (0.0,), (1.0,))
+    network = load(Model("backbone", "a test", {"fp32": lambda: onnx}, 16, preprocessing=spec))
+    wait_for(lambda: network.problem is None, "the engine")
+    check(network)
 
 
 def test_a_network_that_takes_no_pictures_is_named(folder: Path) -> None:

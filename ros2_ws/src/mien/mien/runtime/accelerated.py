@@ -69,9 +69,10 @@ def _plan(model: Model, options: BackendOptions, twin: Network) -> _Plan:
     precision = model.choose(*([options.precision] if options.precision else []), "fp16", "fp32")
     if len(twin.input_shape) != 4:
         raise MienError(f"{model.path} takes {twin.input_shape} instead of pictures (n, c, h, w)", "Export it again")
-    batch, depth, *size = twin.input_shape
-    height, width = model.input_size or size
-    shape = tuple(-1 if side is None else side for side in (batch, depth, height, width))
+    spec = model.preprocessing
+    picture = model.input_size or ((spec.height, spec.width) if spec is not None else (-1, -1))
+    free = zip(twin.input_shape, (-1, -1, *picture), strict=True)
+    shape = tuple(size if side is None else side for side, size in free)
     return _Plan(model, precision, shape, twin.output_names)
 
 
