@@ -73,12 +73,13 @@ class HeadRows:
         return StoredHead(owner, version, tensors)
 
     def in_use(self, owner: str) -> InUse:
-        """The head in use. Where that one has gone bad its predecessor answers, or else the bundle's own."""
+        """The head in use. Where that one has gone bad the version below answers, or at last the bundle's own."""
         with self._store.reading() as database:
-            query = "SELECT version, previous FROM in_use WHERE owner = ? AND model = ?"
-            for version in database.execute(query, (owner, self._model)).fetchone() or ():
-                if version == 0:
-                    break
+            query = (
+                "SELECT heads.version FROM heads JOIN in_use USING (owner, model) WHERE owner = ? AND model = ? "
+                "AND NOT damaged AND heads.version <= in_use.version ORDER BY heads.version DESC"
+            )
+            for (version,) in database.execute(query, (owner, self._model)).fetchall():
                 rows = self._rows(owner, version)
                 if rows:
                     score = rows[0]["score_after"]

@@ -173,10 +173,15 @@ def _open(request: Open) -> People:
     return People(Path(request.folder), base, request.embedding_id, request.identity_id, request.learner)
 
 
+def _read(file: BinaryIO) -> Asked | None:
+    data = read_message(file)
+    return None if data is None else asked_decoder.decode(data)
+
+
 def _read_all(file: BinaryIO, asked: queue.Queue[Asked | None]) -> None:
     try:
-        while (data := read_message(file)) is not None:
-            asked.put(asked_decoder.decode(data))
+        while (one := _read(file)) is not None:
+            asked.put(one)
     finally:
         asked.put(None)
 
@@ -188,9 +193,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the node says when to end
     answers = _Answers(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print is no answer
-    asked: queue.Queue[Asked | None] = queue.Queue()
-    threading.Thread(target=_read_all, args=(sys.stdin.buffer, asked), daemon=True).start()
-    first = asked.get()
+    first = _read(sys.stdin.buffer)
     if first is None or not isinstance(first.request, Open):
         return 2
     try:
@@ -199,6 +202,8 @@ def main() -> int:
         answers.give(first.number, error)
         return 1
     answers.give(first.number, None)
+    asked: queue.Queue[Asked | None] = queue.Queue()
+    threading.Thread(target=_read_all, args=(sys.stdin.buffer, asked), daemon=True).start()
     try:
         _Service(people, answers).run(asked)
     except BrokenPipeError:  # nobody listens any more

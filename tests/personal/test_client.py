@@ -1,0 +1,246 @@
+"""People in a process of their own: asked from any thread, killed at any moment, never in anybody's way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from mien.errors import MienError
+from mien.personal.client import PeopleClient
+from mien.personal.life import MAXIMUM_WAITING
+from mien.personal.messages import Kind, Labelled, Person, Progress, StoredHead
+from tests.personal.small_people import (
+    BASE,
+    IDENTITY_SIZE,
+    NETWORK,
+    embedding,
+    open_people,
+    otherwise,
+    patterns_of,
+    says,
+    traces,
+)
+
+KILLS = int(os.environ.get("MIEN_TEST_KILLS", "20"))
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[PeopleClient]:
+    opened = PeopleClient(tmp_path / "people", BASE, NETWORK, "identity-one")
+    yield opened
+    opened.close()
+
+
+def enroll(client: PeopleClient, person_id: str) -> Future[Person]:
+    looks = [embedding(len(person_id), IDENTITY_SIZE)]
+    return client.enroll(Kind.PERSON, person_id, f"Name of {person_id}", True, "May learn from me", (), looks)
+
+
+def label(client: PeopleClient, person_id: str, seed: int) -> Future[Labelled]:
+    return client.add_label(person_id, "", f"moment-{seed}", float(seed), embedding(seed), says(otherwise(seed)))
+
+
+def process_of_the_people() -> psutil.Process | None:
+    """The one that this process has started."""
+    for child in psutil.Process().children():
+        if "mien.personal.process" in child.cmdline():
+            return child
+    return None
+
+
+def test_everything_can_be_asked_through_futures(client: PeopleClient) -> None:
+    anna = enroll(client, "anna").result(PATIENCE_S)
+    assert client.list_people().result(PATIENCE_S) == (anna,)
+    assert client.add_identity("anna", embedding(3, IDENTITY_SIZE)).result(PATIENCE_S).identities == 2
+    assert [one.person_id for one in client.identities().result(PATIENCE_S)] == ["anna", "anna"]
+    first, second = (label(client, "anna", seed).result(PATIENCE_S).head for seed in range(2))
+    assert first is not None
+    assert client.heads().result(PATIENCE_S) == (second,)
+    assert client.rollback("anna", 1).result(PATIENCE_S) == first
+    assert client.remember_satisfaction("anna", "tea", 0.5, 1.0, 9.0, 10.0).result(PATIENCE_S).satisfaction
+    assert client.export("anna").result(PATIENCE_S).is_file()
+    assert client.problems().result(PATIENCE_S) == ()
+    assert client.forget("anna").result(PATIENCE_S).samples == 2
+    with pytest.raises(MienError, match="Nobody is enrolled with the id 'anna'"):
+        label(client, "anna", 1).result(PATIENCE_S)
+
+
+def test_labels_are_not_kept_waiting_by_learning_and_it_can_be_cancelled(client: PeopleClient) -> None:
+    enroll(client, "anna").result(PATIENCE_S)
+    enroll(client, "bob").result(PATIENCE_S)
+    for done in [label(client, "anna", seed) for seed in range(30)]:
+        done.result(PATIENCE_S)
+    before = client.list_people().result(PATIENCE_S)
+    started = threading.Event()
+    learning = client.personalise("anna", "sgd", 2_000_000, lambda progress: started.set())
+    assert started.wait(PATIENCE_S)
+    assert label(client, "bob", 1).result(PATIENCE_S).head is not None
+    assert not learning.done()
+    client.cancel("anna").result(PATIENCE_S)
+    outcome = learning.result(PATIENCE_S)
+    assert (outcome.success, outcome.message) == (False, "Cancelled: nothing of it was kept")
+    assert outcome.head.version == before[0].head_version
+    assert client.list_people().result(PATIENCE_S)[0] == before[0]
+
+
+def test_progress_arrives_before_the_outcome(client: PeopleClient) -> None:
+    enroll(client, "anna").result(PATIENCE_S)
+    for done in [label(client, "anna", seed) for seed in range(12)]:
+        done.result(PATIENCE_S)
+    told: list[Progress] = []
+    outcome = client.personalise("anna", "sgd", 30, told.append).result(PATIENCE_S)
+    assert told
+    assert {one.steps for one in told} == {30}
+    assert outcome.samples == 12
+
+
+def test_a_mistake_in_a_callback_is_its_owners(client: PeopleClient) -> None:
+    enroll(client, "anna").result(PATIENCE_S)
+    label(client, "anna", 1).result(PATIENCE_S)
+
+    def fail(progress: Progress) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        client.personalise("anna", "", 0, fail).result(PATIENCE_S)
+    assert client.list_people().result(PATIENCE_S)[0].samples == 1
+
+
+def test_a_flood_of_labels_is_refused_or_learned_together(client: PeopleClient) -> None:
+    enroll(client, "anna").result(PATIENCE_S)
+    flood = [label(client, "anna", seed) for seed in range(3 * MAXIMUM_WAITING)]
+    errors = [error for future in flood if (error := future.exception(PATIENCE_S)) is not None]
+    stored = [future.result() for future in flood if future.exception() is None]
+    assert len(stored) >= MAXIMUM_WAITING
+    assert all("wait for an answer already" in str(error) for error in errors)
+    versions = {result.head.version for result in stored if result.head is not None}
+    assert len(versions) < len(stored) / 10
+
+
+def test_two_clients_do_not_share_a_store(client: PeopleClient, tmp_path: Path) -> None:
+    enroll(client, "anna").result(PATIENCE_S)
+    second = PeopleClient(tmp_path / "people", BASE, NETWORK)
+    with pytest.raises(MienError, match="is used by process"):
+        second.list_people().result(PATIENCE_S)
+    client.close()
+    wait_for(lambda: second.list_people().exception(PATIENCE_S) is None)  # asked again, it opens the store
+    second.close()
+
+
+def wait_for(happens: Any) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not happens():
+        assert time.monotonic() < end_s
+
+
+def test_a_process_that_died_is_said_and_started_again(client: PeopleClient) -> None:
+    enroll(client, "anna").result(PATIENCE_S)
+    process = process_of_the_people()
+    assert process is not None
+    process.suspend()
+    waiting = client.list_people()
+    process.kill()
+    with pytest.raises(MienError, match=r"ended before it had answered.*SIGKILL.*ask again"):
+        waiting.result(PATIENCE_S)
+    assert [one.person_id for one in client.list_people().result(PATIENCE_S)] == ["anna"]
+    assert client.problems().result(PATIENCE_S) == ("The process that keeps the people died 1 times",)
+
+
+def test_the_process_ends_with_its_client_and_minds_no_interrupt(tmp_path: Path) -> None:
+    code = (
+        "import sys, os, signal, pathlib; from tests.personal.small_people import BASE\n"
+        "from mien.personal.client import PeopleClient\n"
+        "client = PeopleClient(pathlib.Path(sys.argv[1]), BASE, 'network')\n"
+        "client.heads().result(); import psutil\n"
+        "child, = psutil.Process().children(); child.send_signal(signal.SIGINT)\n"
+        "client.heads().result(); print(child.pid, child.nice(), flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "people")]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pid, nice = map(int, done.stdout.split())
+    assert nice > os.nice(0)
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    open_people(tmp_path / "people").close()
+    assert done.stderr == ""
+
+
+class Killer:
+    """Kills the process at random moments while labels are given, and keeps what had been acknowledged."""
+
+    def __init__(self, client: PeopleClient) -> None:
+        self.client = client
+        self.acknowledged: set[int] = set()
+        self.head: StoredHead | None = None
+        self.in_flight = 0
+        self.random = np.random.default_rng(1)
+
+    def live(self, seeds: Iterator[int]) -> None:
+        """One life: people come, are labelled and forgotten, until the process dies."""
+        process = process_of_the_people()
+        while process is None:
+            process = process_of_the_people()
+        self.check()
+        timer = threading.Timer(self.random.uniform(0, 0.2), process.kill)
+        timer.start()
+        with pytest.raises(MienError, match="ended before it had answered"):
+            self.go_on(seeds)
+        timer.join()
+
+    def go_on(self, seeds: Iterator[int]) -> None:
+        while True:
+            guest = enroll(self.client, "guest")
+            mine, its = next(seeds), next(seeds)
+            answers = label(self.client, "anna", mine), label(self.client, "guest", its)
+            guest.result(PATIENCE_S)
+            result = answers[0].result(PATIENCE_S)
+            self.acknowledged.add(mine)
+            self.head = result.head or self.head
+            answers[1].result(PATIENCE_S)
+            self.client.forget("guest").result(PATIENCE_S)
+
+    def check(self) -> None:
+        """Whatever was acknowledged is there."""
+        anna = next(one for one in self.client.list_people().result(PATIENCE_S) if one.person_id == "anna")
+        assert len(self.acknowledged) <= anna.samples
+        (head,) = [one for one in self.client.heads().result(PATIENCE_S) if one.owner_id == "anna"] or [None]
+        if self.head is not None:
+            assert head is not None
+            assert head == self.head or head.version > self.head.version
+            assert self.head.version in anna.versions
+
+
+def test_killed_at_any_moment_it_loses_nothing_that_it_had_said(tmp_path: Path) -> None:
+    folder = tmp_path / "people"
+    client = PeopleClient(folder, BASE, NETWORK, "identity-one")
+    enroll(client, "anna").result(PATIENCE_S)
+    killer, seeds = Killer(client), iter(range(1_000_000))
+    for _ in range(KILLS):
+        killer.live(seeds)
+    killer.check()
+    assert client.problems().result(PATIENCE_S) == (f"The process that keeps the people died {KILLS} times",)
+    used = next(seeds)
+    if any(one.person_id == "guest" for one in client.list_people().result(PATIENCE_S)):
+        client.forget("guest").result(PATIENCE_S)
+    anna = next(iter(client.list_people().result(PATIENCE_S)))
+    archive = client.export("anna").result(PATIENCE_S).read_bytes()
+    client.close()
+    assert all(embedding(seed).tobytes() in archive for seed in killer.acknowledged)
+    assert anna.samples <= len(killer.acknowledged) + KILLS  # at most the one in flight more
+    guests = [seed for seed in range(used) if embedding(seed).tobytes() not in archive]
+    assert traces(folder, patterns_of("guest", guests, [])) == {}
+    print(f"{KILLS} kills: {len(killer.acknowledged)} labels acknowledged, {anna.samples} stored, {used // 2} rounds")
