@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -266,6 +267,20 @@ def add_all(store: Store, rows: SampleRows, seeds: range) -> None:
     with store.writing():
         for seed in seeds:
             rows.add(moment("anna", seed, says("anger")), None)
+
+
+def test_a_disk_that_is_nearly_full_takes_no_more_but_forgets(
+    people: People, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(people, "anna", range(3))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=60_000_000))
+    (refused,) = people.add_labels([moment("anna", 5, says("anger"))])
+    assert "the disk is nearly full (60 MB free)" in str(refused)
+    for wanted in (lambda: people.enroll(enrolment("bob")), lambda: people.export("anna")):
+        with pytest.raises(MienError, match="the disk is nearly full"):
+            wanted()
+    assert [(one.person_id, one.samples) for one in people.list_people()] == [("anna", 3)]
+    assert people.forget("anna").samples == 3
 
 
 def test_a_full_disk_is_said_and_loses_nothing(folder: Path) -> None:

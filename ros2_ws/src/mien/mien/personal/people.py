@@ -74,6 +74,7 @@ class People:
         """
         check_enrolment(request)
         with self._turn:
+            self._store.check_room()
             person_id = request.person_id or uuid.uuid4().hex
             known = self._rows.kind(person_id)
             if known is not None and known is not request.kind:
@@ -106,6 +107,7 @@ class People:
         with self._turn:
             results: list[str | MienError] = []  # a note about each
             try:
+                self._store.check_room()
                 with self._store.writing():
                     for request in requests:
                         results.append(self._add_label(request))
@@ -202,6 +204,7 @@ class People:
         """Write all that is stored about one as a .zip of JSON and safetensors; `forget` removes it too."""
         with self._turn:
             self._rows.require(person_id)
+            self._store.check_room()
             return export_person(self._store, self._person(person_id))
 
     def list_people(self) -> tuple[Person, ...]:
@@ -277,6 +280,7 @@ class People:
         self, owner: str, learner: Learner, tensors: Tensors, people: Sequence[str], decision: Decision
     ) -> StoredHead:
         data = safetensors.numpy.save({name: np.ascontiguousarray(one, np.float32) for name, one in tensors.items()})
+        self._store.check_room()
         with self._store.writing():
             scores = decision.score_before, decision.score_after
             return self._heads.add(owner, learner.name, data, people, scores)

@@ -7,6 +7,7 @@ messages, names of people do not.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from mien.personal.rescue import delete_database, is_whole, rescue
 from mien.personal.schema import VERSION, checksum, connect, explained, migrate, read_version
 
 DATABASE_FILE = "people.sqlite3"
+_SPARE_BYTES = 64 << 20
 _DAMAGED_FILE = "people.damaged"
 _FORGET_MARK = "forget"
 _CHECKED = {
@@ -79,6 +81,19 @@ class Store:
                 if connection.in_transaction:  # a full disk has ended it already
                     connection.execute("ROLLBACK")
                 raise
+
+    def check_room(self) -> None:
+        """Refuse to store more while there is still room to forget: what is overwritten is written to the log first.
+
+        Raises:
+            MienError: the disk is nearly full.
+        """
+        free = shutil.disk_usage(self._path.parent).free
+        if free < _SPARE_BYTES:
+            raise MienError(
+                f"{self._path}: the disk is nearly full ({free / 1e6:.0f} MB free); nothing of this was stored",
+                f"Free some space: {_SPARE_BYTES / 1e6:.0f} MB are kept for forgetting people",
+            )
 
     def insert(self, table: str, **values: Any) -> int:
         """Insert a row, with its checksum where the table has one; returns its number. Inside `writing`."""
