@@ -1,4 +1,4 @@
-"""pycuda as far as we use it, over the fake driver; `test_device` compares its names with pycuda's source.
+"""pycuda as far as we use it, over the fake driver; `test_pycuda_names` compares its names with pycuda's source.
 
 As in pycuda, things are destroyed with their last reference, and errors are pycuda's own.
 """
