@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mien.benchmark.results import BesideDetector, Case, Goal, Law, Memory, NewFaces, OverDds
+from mien.benchmark.results import BesideDetector, Case, Goal, Law, Learning, Memory, NewFaces, OverDds
 
 _REFERENCE = Case(faces=1, width=640, height=480, detection_interval_frames=1)
 
@@ -38,6 +38,16 @@ def goals(
         if result.case == _REFERENCE:
             found.append(_at_most("over DDS, more than in-process: one face, 640x480", "ms", 8.0, result.more_ms))
     return found
+
+
+def learning_goals(found: Learning) -> list[Goal]:
+    """What learning must reach."""
+    return [
+        _at_most("one more label", "ms", 2.0, found.update_ms.median),
+        _at_most(f"learning {found.samples} samples afresh", "ms", 10.0, found.refit_ms.median),
+        _at_most(f"GSx chooses {found.samples} of {found.pool}", "ms", 1000.0, found.gsx_ms.median),
+        _at_most(f"memory of {found.people} people", "MB", 30.0, found.memory_mb),
+    ]
 
 
 def _at_most(name: str, unit: str, limit: float, measured: float) -> Goal:

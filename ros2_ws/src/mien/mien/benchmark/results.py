@@ -160,6 +160,44 @@ class Goal(msgspec.Struct, frozen=True):
     met: bool
 
 
+class Learning(msgspec.Struct, frozen=True):
+    """Learning a person on one thread, with the learner ridge and a head of one layer.
+
+    Attributes:
+        embedding_size: length of the embedding.
+        classes: number of class labels.
+        samples: labelled moments of the person.
+        pool: moments that a sampler chooses `samples` from.
+        people: so many are learned and held in memory.
+        update_ms: one more label comes in and changes the head.
+        refit_ms: the head is learned afresh from all samples.
+        gate_ms: the new head is judged on held-out folds.
+        gsx_ms: GSx chooses from the pool.
+        memory_mb: what the process grows by with all those people, MB (10⁶ bytes).
+    """
+
+    embedding_size: int
+    classes: int
+    samples: int
+    pool: int
+    people: int
+    update_ms: Times
+    refit_ms: Times
+    gate_ms: Times
+    gsx_ms: Times
+    memory_mb: float
+
+
+class LearningReport(msgspec.Struct, frozen=True):
+    """What `mien bench --learning` finds; fields as in `Report`."""
+
+    created: str
+    command: str
+    machine: dict[str, str]
+    learning: Learning
+    goals: list[Goal]
+
+
 class Report(msgspec.Struct, frozen=True):
     """Everything; see the classes of its parts.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from mien.benchmark.law import PAPER_TABLE_6, paper_law_ms
-from mien.benchmark.results import Case, InProcess, Report, Times
+from mien.benchmark.results import Case, Goal, InProcess, LearningReport, Report, Times
 
 _SHOWN_FROM_MS = 0.01
 """Stages that the bundle does not have take less."""
@@ -30,7 +30,7 @@ def tables(report: Report) -> list[Table]:
     for result in report.in_process:
         groups.setdefault(_where(result.case), []).append(result)
     parts = [
-        _goals(report),
+        _goals(report.goals),
         *(_in_process(where, results) for where, results in groups.items()),
         _over_dds(report),
         _memory(report),
@@ -41,23 +41,44 @@ def tables(report: Report) -> list[Table]:
     return [part for part in parts if len(part.rows) > 1]
 
 
-def print_tables(report: Report, console: Console) -> None:
-    """Show the report on a terminal."""
-    console.print("\n".join(f"{name}: {value}" for name, value in facts(report).items()), highlight=False)
-    for table in tables(report):
-        shown = RichTable(title=f"\n[bold]{table.title}[/bold]", caption=table.note, title_justify="left")
+def learning_tables(report: LearningReport) -> list[Table]:
+    """Goals and figures of learning."""
+    found = report.learning
+    rows = [["", "median", "p99"]]
+    for name, times in (
+        ("one more label changes the head", found.update_ms),
+        (f"learning {found.samples} labels afresh", found.refit_ms),
+        ("judging the head on held-out labels", found.gate_ms),
+        (f"GSx chooses {found.samples} of {found.pool}", found.gsx_ms),
+    ):
+        rows.append([name, f"{times.median:.2f} ms", f"{times.p99:.2f} ms"])
+    rows.append([f"memory of {found.people} people", f"{found.memory_mb:.1f} MB", ""])
+    note = f"Learner ridge, embedding of {found.embedding_size} numbers, {found.classes} classes, one thread"
+    return [_goals(report.goals), Table("Learning a person", note, rows)]
+
+
+def learning_facts(report: LearningReport) -> dict[str, str]:
+    """Where it was measured, by name."""
+    return {"date": report.created, **report.machine}
+
+
+def print_tables(about: Mapping[str, str], shown: Sequence[Table], console: Console) -> None:
+    """Show facts and tables of a report on a terminal."""
+    console.print("\n".join(f"{name}: {value}" for name, value in about.items()), highlight=False)
+    for table in shown:
+        drawn = RichTable(title=f"\n[bold]{table.title}[/bold]", caption=table.note, title_justify="left")
         for number, name in enumerate(table.rows[0]):
-            shown.add_column(name, justify="left" if number == 0 else "right")
+            drawn.add_column(name, justify="left" if number == 0 else "right")
         for row in table.rows[1:]:
-            shown.add_row(*row)
-        console.print(shown)
+            drawn.add_row(*row)
+        console.print(drawn)
 
 
-def markdown(report: Report) -> str:
-    """The report as a Markdown page."""
-    lines = ["# What `mien bench` measured", "", f"`{report.command}`", ""]
-    lines += [f"- {name}: {value}" for name, value in facts(report).items()]
-    for table in tables(report):
+def markdown(command: str, about: Mapping[str, str], shown: Sequence[Table]) -> str:
+    """A report as a Markdown page."""
+    lines = ["# What `mien bench` measured", "", f"`{command}`", ""]
+    lines += [f"- {name}: {value}" for name, value in about.items()]
+    for table in shown:
         head, *rows = table.rows
         lines += ["", f"## {table.title}", "", f"{table.note}.", ""]
         lines += [f"| {' | '.join(row)} |" for row in (head, ["---"] + ["---:"] * (len(head) - 1), *rows)]
@@ -76,9 +97,9 @@ def facts(report: Report) -> dict[str, str]:
     }
 
 
-def _goals(report: Report) -> Table:
+def _goals(goals: Sequence[Goal]) -> Table:
     rows = [["goal", "limit", "measured", "met"]]
-    for goal in report.goals:
+    for goal in goals:
         rows.append(
             [goal.name, f"{goal.limit:g} {goal.unit}", f"{goal.measured:g} {goal.unit}", "yes" if goal.met else "NO"]
         )

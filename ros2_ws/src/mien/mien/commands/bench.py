@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mien.benchmark.board import board_state
-from mien.benchmark.goals import goals
+from mien.benchmark.goals import goals, learning_goals
 from mien.benchmark.in_process import ROUNDS, Bench, finish, warm_pipeline
 from mien.benchmark.law import PAPER_003, fit_law
+from mien.benchmark.learning import measure_learning
 from mien.benchmark.machine import machine_facts, memory_of
 from mien.benchmark.over_dds import large_image_profile, measure_over_dds
-from mien.benchmark.results import Case, OverDds, Report
+from mien.benchmark.results import Case, LearningReport, OverDds, Report
 from mien.benchmark.scenes import DESCRIPTION, check_faces
-from mien.benchmark.tables import markdown, print_tables
+from mien.benchmark.tables import Table, facts, learning_facts, learning_tables, markdown, print_tables, tables
 from mien.bundle import Precision, open_bundle
 from mien.errors import MienError
 from mien.models.default_bundle import default_bundle
@@ -45,6 +46,7 @@ def bench(
     precision: Precision | None = None,
     bundle: Path | None = None,
     dds: bool = True,
+    learning: Annotated[bool, cyclopts.Parameter(negative="")] = False,
 ) -> None:
     """Measure every stage and the whole pipeline, in this process and over DDS, beside paper 003's figures.
 
@@ -61,22 +63,39 @@ def bench(
         precision: Of the backbone's files; without it the backend's own choice.
         bundle: Folder or .zip with the models; without it the default bundle.
         dds: Also measure with camera and perception node in separate processes; needs ROS 2.
+        learning: Measure instead how long learning a person takes on one thread; needs no bundle.
     """
     check_faces(faces)
     if json is not None and json.startswith("--"):
         raise MienError("--json needs a file", 'Give one, or "-" for the terminal')
     if frames < MINIMUM_FRAMES:
         raise MienError(f"--frames cannot be {frames}", f"Give at least {MINIMUM_FRAMES}")
-    report = _measure(sorted(set(faces)), frames, BackendOptions(backend, threads, precision), bundle, dds)
+    if learning:
+        learned = _measure_learning()
+        _hand_over(learned, learning_facts(learned), learning_tables(learned), json, save)
+    else:
+        report = _measure(sorted(set(faces)), frames, BackendOptions(backend, threads, precision), bundle, dds)
+        _hand_over(report, facts(report), tables(report), json, save)
+
+
+def _hand_over(
+    report: Report | LearningReport, about: dict[str, str], shown: list[Table], json: str | None, save: Path | None
+) -> None:
     data = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
     if json == "-":
         sys.stdout.buffer.write(data)
     else:
-        print_tables(report, Console())
+        print_tables(about, shown, Console())
         if json is not None:
             _write(Path(json), data)
     if save is not None:
-        _write(save, markdown(report).encode())
+        _write(save, markdown(report.command, about, shown).encode())
+
+
+def _measure_learning() -> LearningReport:
+    machine = machine_facts()
+    found = measure_learning()
+    return LearningReport(_now(), _command(), machine, found, learning_goals(found))
 
 
 def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path | None, dds: bool) -> Report:
@@ -117,8 +136,8 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
     laws = fit_law(in_process)
     precision = [backend.precision] if backend.precision else []
     return Report(
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        command=shlex.join(["mien", *sys.argv[1:]]),
+        created=_now(),
+        command=_command(),
         machine=machine,
         bundle=f"{opened.manifest.name} {opened.sha256[:12]}",
         runtime=", ".join([runtimes, f"{backend.threads} thread{'s' * (backend.threads > 1)}", *precision]),
@@ -135,6 +154,14 @@ def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path 
         memory=memory,
         goals=goals(beside, over_dds, laws, new_faces, recall, memory, start_ms),
     )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _command() -> str:
+    return shlex.join(["mien", *sys.argv[1:]])
 
 
 def _write(path: Path, content: bytes) -> None:

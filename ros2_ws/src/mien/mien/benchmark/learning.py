@@ -1,0 +1,137 @@
+"""How long learning a person takes on one thread, and how much memory people take.
+
+Measured in a process of its own, since the number of threads of numpy's mathematics is fixed when it is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import psutil
+
+from mien.benchmark.results import Learning, Times, summarise
+from mien.bundle import CANONICAL_LABELS
+from mien.errors import MienError
+from mien.expression.head import DenseLayerSpec, Head, HeadOutputSpec, HeadPartSpec, HeadSpec
+from mien.personal.gate import decide
+from mien.personal.learners.ridge import Ridge, RidgeState
+from mien.personal.samples import BaseHead, Samples, Tensors
+from mien.personal.sampling import gsx
+
+EMBEDDING_SIZE = 1152
+SAMPLES = 320
+"""Of a person: paper 002's elbow."""
+POOL = 10_000
+PEOPLE = 50
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_UPDATES = 40
+_ROUNDS = 5
+
+
+def measure_learning() -> Learning:
+    """Measure in a new process with one thread; takes about a quarter of a minute.
+
+    Raises:
+        MienError: that process failed.
+    """
+    command = [sys.executable, "-m", "mien.benchmark.learning"]
+    done = subprocess.run(command, env={**os.environ, **_ONE_THREAD}, capture_output=True, check=False)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise MienError(f"Learning could not be measured ({last})", "Run python -m mien.benchmark.learning to see more")
+    return msgspec.json.decode(done.stdout, type=Learning)
+
+
+def _measure() -> Learning:
+    random = np.random.default_rng(0)
+    base, samples = _base(random), _samples(random, SAMPLES)
+    memory_mb = _memory_mb(base, random)  # first: what others have freed would be filled
+    embeddings = random.normal(size=(POOL, EMBEDDING_SIZE)).astype(np.float32)
+    return Learning(
+        embedding_size=EMBEDDING_SIZE,
+        classes=len(base.labels),
+        samples=SAMPLES,
+        pool=POOL,
+        people=PEOPLE,
+        update_ms=_updates(base, samples),
+        refit_ms=_times(lambda: _fit(base, samples), 10 * _ROUNDS),
+        gate_ms=_times(lambda: decide(Ridge(), base, samples), 10 * _ROUNDS),
+        gsx_ms=_times(lambda: gsx(embeddings, SAMPLES), _ROUNDS),
+        memory_mb=memory_mb,
+    )
+
+
+def _updates(base: BaseHead, samples: Samples) -> Times:
+    """A label comes in, and its head is made; the last one makes it `SAMPLES`."""
+    series_ms = []
+    for _ in range(_ROUNDS):
+        state = RidgeState(Ridge(), base, samples.take(slice(0, SAMPLES - _UPDATES)))
+        for row in range(SAMPLES - _UPDATES, SAMPLES):
+            started = time.perf_counter()
+            state.add(samples.take(slice(row, row + 1)))
+            state.tensors()
+            series_ms.append((time.perf_counter() - started) * 1e3)
+    return summarise(series_ms)
+
+
+def _memory_mb(base: BaseHead, random: np.random.Generator) -> float:
+    """What the process grows by when it has learned so many people and holds a head of each, ready to predict."""
+    process = psutil.Process()
+    heads = [_head(base, _fit(base, _samples(random, SAMPLES)))]
+    before = process.memory_info().rss
+    heads += [_head(base, _fit(base, _samples(random, SAMPLES))) for _ in range(PEOPLE)]
+    return round(float(process.memory_info().rss - before) / 1e6, 2)
+
+
+def _fit(base: BaseHead, samples: Samples) -> Tensors:
+    return RidgeState(Ridge(), base, samples).tensors()
+
+
+def _head(base: BaseHead, tensors: Tensors) -> Head:
+    return Head(base.spec, tensors, len(base.labels), base.embedding_size)
+
+
+def _times(call: Callable[[], object], rounds: int) -> Times:
+    call()
+    series_ms = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        call()
+        series_ms.append((time.perf_counter() - started) * 1e3)
+    return summarise(series_ms)
+
+
+def _base(random: np.random.Generator) -> BaseHead:
+    """A head of one layer, like the default bundle's."""
+    part = HeadPartSpec("face", 0, EMBEDDING_SIZE, (DenseLayerSpec("weight", "bias"),))
+    count = len(CANONICAL_LABELS)
+    tensors = {
+        "weight": (random.normal(size=(count, EMBEDDING_SIZE)) / 20).astype(np.float32),
+        "bias": np.zeros(count, np.float32),
+    }
+    spec = HeadSpec(classes=HeadOutputSpec("softmax", (part,)))
+    return BaseHead(spec, tensors, CANONICAL_LABELS, EMBEDDING_SIZE, None)
+
+
+def _samples(random: np.random.Generator, count: int) -> Samples:
+    nothing = np.full(count, np.nan, np.float32)
+    shown = random.integers(0, len(CANONICAL_LABELS), count)
+    return Samples(
+        embeddings=random.normal(size=(count, EMBEDDING_SIZE)).astype(np.float32),
+        stamps_s=np.arange(count, dtype=np.float64),
+        classes=np.eye(len(CANONICAL_LABELS), dtype=np.float32)[shown],
+        valence=nothing,
+        arousal=nothing,
+        weights=np.ones(count, np.float32),
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(_measure()))
