@@ -25,6 +25,7 @@ _MAXIMUM_FILE_BYTES = 1 << 30
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=8192)]
+_EmbeddingSize = Annotated[int, msgspec.Meta(gt=0, le=1 << 20)]  # VGG19's has 25,088, and several stand side by side
 _Unit = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -110,7 +111,7 @@ class BackboneSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: InputSpec
     crop: CropSpec
     embedding_output: str
-    embedding_size: Positive
+    embedding_size: _EmbeddingSize
     feature_map_output: str | None = None
 
     @property
