@@ -54,6 +54,7 @@ def check_cards(folders: Sequence[Path], cards: Sequence[Card]) -> None:
         if card.outputs.labels:
             first = next(i for i, other in enumerate(cards) if other.outputs.labels)
             _check_same("labels", folders[first], cards[first].outputs.labels, folder, card.outputs.labels)
+    _check_once(folders, cards)
     _check_affect([(folder, name) for folder, card in zip(folders, cards, strict=True) for name in card.outputs.affect])
 
 
@@ -102,6 +103,14 @@ def _check_same(what: str, folder: Path, expected: Any, other: Path, found: Any)
             f"{folder} and {other} do not fit each other: {what} {shown[0]} and {shown[1]}",
             "Export checkpoints of the same recipe together, or each in a bundle of its own",
         )
+
+
+def _check_once(folders: Sequence[Path], cards: Sequence[Card]) -> None:
+    seen: dict[str, Path] = {}
+    for folder, card in zip(folders, cards, strict=True):
+        if card.sha256 in seen:
+            raise MienError(f"{folder} is the same network as {seen[card.sha256]}", "Name each checkpoint once")
+        seen[card.sha256] = folder
 
 
 def _check_affect(told: Sequence[tuple[Path, str]]) -> None:

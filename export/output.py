@@ -24,7 +24,7 @@ def new_bundle(folder: Path) -> Iterator[Path]:
             then, nor after any other error.
     """
     _check_is_bundle(folder)
-    folder = folder.resolve()
+    given, folder = folder, folder.resolve()
     partial, old = (folder.with_name(f".{folder.name}.{kind}-{uuid.uuid4().hex}") for kind in ("new", "old"))
     with output_errors(folder):
         partial.mkdir(parents=True)
@@ -39,6 +39,8 @@ def new_bundle(folder: Path) -> Iterator[Path]:
                 if old.exists():
                     old.rename(folder)
                 raise
+    except MienError as error:  # nobody finds again what lies in `partial`
+        raise MienError(error.problem.replace(str(partial), str(given)), error.remedy) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -65,6 +67,8 @@ def write_file(folder: Path, name: str, data: bytes) -> str:
 
 def _check_is_bundle(folder: Path) -> None:
     """Refuse to replace what is not a bundle, or holds more than its files."""
+    if folder.is_mount():
+        raise MienError(f"{folder} is where a disk is mounted and cannot be replaced", "Name a new folder inside it")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     remedy = "Name a new folder, or a bundle's that may be replaced"
