@@ -20,7 +20,7 @@ PROFILES_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE" if OLDER_FAST_DDS else "FAS
 def perception(context):
     """Return the node, with what the command line names set over what the parameters file says."""
     image = LaunchConfiguration("image").perform(context)
-    overrides = {name: LaunchConfiguration(name).perform(context) for name in ("bundle", "backend")}
+    overrides = {name: LaunchConfiguration(name).perform(context) for name in ("bundle", "backend", "people_folder")}
     overrides = {name: value for name, value in overrides.items() if value}
     if image:
         overrides["image_topics"] = image.split(",")
@@ -49,6 +49,9 @@ def generate_launch_description():
             DeclareLaunchArgument("bundle", default_value="", description="folder or .zip; empty: the file's"),
             DeclareLaunchArgument(
                 "backend", default_value="", description="onnxruntime, tensorrt …; empty: the file's"
+            ),
+            DeclareLaunchArgument(
+                "people_folder", default_value="", description="for what is learned of people; empty: the file's"
             ),
             DeclareLaunchArgument("namespace", default_value="", description="namespace of the node and its topics"),
             DeclareLaunchArgument(

@@ -10,6 +10,7 @@ import cyclopts
 from mien.commands.bench import bench
 from mien.commands.engine import engine
 from mien.commands.models import app as models
+from mien.commands.people import app as people
 from mien.commands.read import read
 from mien.errors import MienError
 
@@ -20,6 +21,7 @@ app.command(read)
 app.command(models)
 app.command(bench)
 app.command(engine)
+app.command(people)
 
 
 def main() -> None:
