@@ -212,6 +212,11 @@ class People:
         with self._turn:
             return tuple(self._person(person_id) for person_id in self._rows.ids())
 
+    def head(self, person_id: str) -> StoredHead:
+        """The head in use of a person, group or place; the bundle's own where nothing is known of it."""
+        with self._turn:
+            return self._heads.in_use(person_id).head
+
     def heads(self) -> tuple[StoredHead, ...]:
         """The heads in use with this model, without those that use the bundle's own."""
         with self._turn:

@@ -39,6 +39,7 @@ from mien.personal.messages import (
     Outcome,
     Personalise,
     Problems,
+    Progress,
     RememberSatisfaction,
     Rollback,
     StoredHead,
@@ -68,10 +69,6 @@ class _Answers:
         else:
             self.send(Answered(number, msgspec.Raw(msgspec.msgpack.encode(result))))
 
-    def work(self, number: int, act: Callable[[], Any]) -> None:
-        """Do something and tell what came of it."""
-        self.give(number, _attempt(act))
-
 
 class _Service:
     """Answers requests until there are no more."""
@@ -79,6 +76,7 @@ class _Service:
     def __init__(self, people: People, answers: _Answers) -> None:
         self._people, self._answers = people, answers
         self._learning = ThreadPoolExecutor(1, "personalise")
+        self._order = threading.Lock()  # heads are told in the order in which they came into use
         self._cancels: dict[int, tuple[str, threading.Event]] = {}
 
     def run(self, asked: queue.Queue[Asked | None]) -> None:
@@ -101,18 +99,20 @@ class _Service:
 
     def _add_labels(self, asked: list[Asked]) -> None:
         labels = [one.request for one in asked if isinstance(one.request, AddLabel)]
-        results = _attempt(lambda: self._people.add_labels(labels))
-        for i, one in enumerate(asked):
-            self._answers.give(one.number, results if isinstance(results, MienError) else results[i])
+        with self._order:
+            results = _attempt(lambda: self._people.add_labels(labels))
+            for i, one in enumerate(asked):
+                self._answers.give(one.number, results if isinstance(results, MienError) else results[i])
 
     def _answer(self, asked: Asked) -> None:
         request = asked.request
         if isinstance(request, Personalise):
             event = threading.Event()
             self._cancels[asked.number] = request.person_id, event
-            self._learning.submit(self._answers.work, asked.number, lambda: self._personalise(asked.number, request))
+            self._learning.submit(self._personalise, asked.number, request, event)
         else:
-            self._answers.work(asked.number, lambda: self._do(request))
+            with self._order:
+                self._answers.give(asked.number, _attempt(lambda: self._do(request)))
 
     def _do(self, request: Any) -> Any:
         people = self._people
@@ -136,19 +136,23 @@ class _Service:
             if whose == person_id:
                 event.set()
 
-    def _personalise(self, number: int, request: Personalise) -> Outcome:
-        _, event = self._cancels[number]
-        try:
-            return self._people.personalise(
-                request, lambda progress: self._answers.send(Told(number, progress)), event.is_set
-            )
-        except Cancelled:
-            whose = request.person_id
-            in_use = {head.owner_id: head for head in self._people.heads()}
-            head = in_use.get(whose, StoredHead(whose, 0, b""))
-            return Outcome(False, "Cancelled: nothing of it was kept", head, 0, math.nan, math.nan, 0.0)
-        finally:
-            del self._cancels[number]
+    def _personalise(self, number: int, request: Personalise, event: threading.Event) -> None:
+        def tell(progress: Progress) -> None:
+            self._answers.send(Told(number, progress))
+
+        def learn() -> Outcome:
+            try:
+                return self._people.personalise(request, tell, event.is_set)
+            except Cancelled:
+                nothing = StoredHead(request.person_id, 0, b"")
+                return Outcome(False, "Cancelled: nothing of it was kept", nothing, 0, math.nan, math.nan, 0.0)
+
+        result = _attempt(learn)
+        del self._cancels[number]
+        with self._order:
+            if isinstance(result, Outcome):  # labels may have changed the head since
+                result = msgspec.structs.replace(result, head=self._people.head(request.person_id))
+            self._answers.give(number, result)
 
 
 def _attempt(act: Callable[[], Any]) -> Any:
