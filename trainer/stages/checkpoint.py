@@ -170,7 +170,7 @@ def load_card(folder: Path) -> Card:
                 "Update mien to the version that wrote it",
             )
         return msgspec.json.decode(data, type=Card)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MienError(f"{path} is damaged ({error})", "Copy the checkpoint again, or run its stage again") from error
 
 

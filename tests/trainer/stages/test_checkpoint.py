@@ -227,6 +227,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "half": (lambda folder: os.truncate(_weights(folder), 1000), r"model-.* is damaged: its checksum"),
     "cut card": (lambda folder: os.truncate(folder / "card.json", 40), r"card\.json is damaged.*again"),
     "no json": (lambda folder: (folder / "card.json").write_text("hello"), r"card\.json is damaged"),
+    "no text": (lambda folder: (folder / "card.json").write_bytes(b'{"format": "\xe9"}'), r"card\.json is damaged"),
     "another file": (lambda folder: (folder / "card.json").write_text('{"a": 1}'), "is not the card of a checkpoint"),
     "newer": (lambda folder: _edit(folder, version=2, news=1), r"card\.json has version 2, .*Update mien"),
     "older": (lambda folder: _edit(folder, version=0), r"card\.json is damaged.*version"),
