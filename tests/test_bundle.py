@@ -139,6 +139,8 @@ def test_a_head_belongs_to_its_backbone(make_bundle: Any, tmp_path: Path) -> Non
     head = tmp_path / "own.safetensors"
     head.write_bytes(encode_head(tensors, bundle.manifest.backbone.embedding_id, bundle.manifest.labels))
     assert names_embedding(head)
+    assert not names_embedding(bundle.path / bundle.manifest.head.file.path)
+    assert not names_embedding(tmp_path / "nothing")
     open_bundle(make_bundle({"name": "another"})).load_head(head)
     for field, value in (("files.fp32.sha256", "0" * 64), ("crop.margin", 0.5), ("input.scale", [2])):
         other = open_bundle(make_bundle({f"backbone.{field}": value}))

@@ -62,6 +62,9 @@ def decode_head(data: bytes, path: Path, embedding_id: str, labels: Sequence[str
 
 
 def names_embedding(path: Path) -> bool:
-    """Whether a sound head file says which network it was made for."""
-    with safetensors.safe_open(path, "numpy") as file:
-        return _EMBEDDING in (file.metadata() or {})
+    """Whether a head file says which network it was made for."""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return _EMBEDDING in (file.metadata() or {})
+    except (OSError, safetensors.SafetensorError):
+        return False

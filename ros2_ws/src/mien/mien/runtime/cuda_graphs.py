@@ -84,7 +84,8 @@ def cuda_error(function: str, text: str) -> MienError:
         return MienError("The GPU's memory is full", "Close other programs that use it, or use fp16 or int8 models")
     return MienError(
         f"CUDA failed in {function} ({text})",
-        "Check that the GPU and its driver work (on a Jetson: jtop or dmesg; on a PC: nvidia-smi)",
+        "Check that the GPU and its driver work (on a Jetson: jtop or dmesg; on a PC: nvidia-smi); where they do and "
+        "this stays, restart the node",
     )
 
 
