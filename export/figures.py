@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mien.bundle import Accuracy
 from trainer.evaluate.predictions import Training, load_predictions, test_result
+from trainer.stages.checkpoint import load_card
 from trainer.stages.job_result import answers_file, read_job
 from trainer.stages.result import TestResult
 
@@ -21,12 +22,13 @@ def measured(checkpoint: Path) -> tuple[Accuracy, ...]:
         does not name them.
 
     Raises:
-        MienError: the job or its answers are damaged.
+        MienError: the card, the job or its answers are damaged.
     """
     job = read_job(checkpoint)
     if job is None:
         return ()
-    found: list[Accuracy] = []
+    card, found = load_card(checkpoint), list[Accuracy]()
+    knows_landmarks = card.crop.kind in ("outer", "inner") and card.landmarks == "data"
     for source, test in job.tests.items():
         file = answers_file(checkpoint, source)
         predictions = load_predictions(file)
@@ -40,12 +42,12 @@ def measured(checkpoint: Path) -> tuple[Accuracy, ...]:
             left_out=test.left_out,
             file=file.name,
         )
-        found += _of_test(result)
+        found += _of_test(result, knows_landmarks)
     return tuple(found)
 
 
-def _of_test(result: TestResult) -> list[Accuracy]:
-    notes = []
+def _of_test(result: TestResult, knows_landmarks: bool) -> list[Accuracy]:
+    notes = ["cut by the data's own landmarks; a robot has to find them"] if knows_landmarks else []
     if result.people is None:
         notes.append("people are not named")
     if result.shared_people:
