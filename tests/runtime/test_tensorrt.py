@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mien.errors import MienError
+from mien.runtime import device
 from mien.runtime.device_thread import hold_device, release_device
 from mien.runtime.execution import WARM_PICTURES
 from mien.runtime.tensorrt import Built, Engine, Profile, build_engine, import_tensorrt, profile_of
@@ -315,6 +316,18 @@ def test_all_engines_share_one_device_which_the_last_one_releases(tensorrt: Modu
     assert (tensorrt.gpu.opened, tensorrt.gpu.closed) == (1, 0)
     second.close()
     assert (tensorrt.gpu.opened, tensorrt.gpu.closed) == (1, 1)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mien-device")]
+
+
+def test_a_binding_that_does_not_work_leaves_no_thread_behind(
+    tensorrt: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("compiled for another Python")
+
+    monkeypatch.setattr(device, "open_cuda", fail)
+    with pytest.raises(RuntimeError, match="another Python"):
+        hold_device()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mien-device")]
 
 

@@ -95,9 +95,12 @@ class DeviceThread:
 
     def close(self) -> None:
         """Release the device after all that is queued, and end the thread."""
-        self.free(lambda cuda: cuda.close())
-        self._tasks.put(None)
-        self._thread.join(LOADING_TIMEOUT_S)
+        try:
+            if self._cuda.exception() is None:
+                self.free(lambda cuda: cuda.close())
+        finally:
+            self._tasks.put(None)
+            self._thread.join(LOADING_TIMEOUT_S)
 
     def _check_answers(self) -> None:
         if self.is_stuck:
