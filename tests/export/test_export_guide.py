@@ -12,7 +12,8 @@ import pytest
 from export import bundle
 from export.__main__ import app
 
-GUIDE = (Path(__file__).parents[2] / "docs/export.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs/export.md").read_text("utf-8")
 COMMANDS = re.findall(r"^mien-export (.*)$", GUIDE, re.MULTILINE)
 
 
@@ -21,6 +22,11 @@ def test_commands_are_understood(words: str) -> None:
     command, bound, _ = app.parse_args(shlex.split(words, comments=True), exit_on_error=False)
     assert command.__name__ == words.split()[0]
     assert bound.args or bound.kwargs
+
+
+def test_the_readme_lists_the_commands() -> None:
+    listed = re.findall(r"^\| `mien-export ([a-z]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(name for name in app if not name.startswith("-"))
 
 
 def test_every_option_of_the_command_is_shown() -> None:

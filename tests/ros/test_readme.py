@@ -114,8 +114,8 @@ def test_commands() -> None:
     listed = {
         word.group()
         for cells in rows(section("Commands"))
-        if (word := re.match(r"(mien|make)( [a-z]+)+", code(cells[0])))
+        if (word := re.match(r"(mien|make)( [a-z-]+)+", code(cells[0])))
     }
-    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {command for command in listed if command.startswith("mien ")} == leaves(app, ("mien",))
     assert {"make run", "make test", "make bench"} <= listed - leaves(app, ("mien",)) <= {f"make {t}" for t in targets}
