@@ -73,6 +73,15 @@ def test_without_a_driver_the_error_says_so(tmp_path: Path) -> None:
     assert "Check that the GPU and its driver work" in done.stdout
 
 
+def test_a_binding_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cuda/bindings").mkdir(parents=True)
+    (tmp_path / "cuda/__init__.py").touch()
+    (tmp_path / "cuda/bindings/__init__.py").write_text("raise ImportError('compiled for another Python')")
+    done = run("-c", f"import sys; sys.modules['pycuda'] = None\n{OPEN}", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("CUDA failed in cuda.bindings (compiled for another Python)")
+
+
 def test_without_bindings_the_error_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MienError, match=r"Neither pycuda nor cuda\.bindings.*mien\[cuda\].*mien\[pycuda\]"):

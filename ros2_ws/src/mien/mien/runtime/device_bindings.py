@@ -21,8 +21,10 @@ class CudaBindings(CudaGraphs):
     """
 
     def __init__(self) -> None:
-        from cuda.bindings import __version__, driver
-
+        try:
+            from cuda.bindings import __version__, driver
+        except ImportError as error:  # for another Python, or another machine
+            raise cuda_error("cuda.bindings", str(error)) from error
         self._driver_api = driver
         self._version = __version__
         try:
