@@ -36,6 +36,10 @@ def show_report(report: Report) -> None:
         console.print(f"left out: {count} × {why}")
     for problem in report.problems:
         console.print(f"wrong: {problem}", style="red")
+    if not report.parities:
+        console.print("nothing was compared: fp32 is all it has; --checkpoint compares that with what was trained")
+    elif not report.problems:
+        console.print("all goals are met")
 
 
 def _table(data: str, parities: list[Parity]) -> Table:

@@ -96,11 +96,22 @@ def test_the_command_fails_where_a_goal_is_missed(
 ) -> None:
     good = write(tmp_path / "good", fp32=small_backbone(), fp16=small_backbone())
     assert not mien_export(monkeypatch, "verify", good)
-    assert "fp16 beside fp32" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "fp16 beside fp32" in said
+    assert said.endswith("all goals are met\n")
     bad = write(tmp_path / "bad", fp32=small_backbone(), fp16=turned(2))
     assert mien_export(monkeypatch, "verify", bad, "--json") == 1
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert "the mean cosine is 0.99" in told["problems"][0]
+
+
+def test_that_nothing_was_compared_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not mien_export(monkeypatch, "verify", write(tmp_path / "bundle", fp32=small_backbone()))
+    said = capsys.readouterr().out
+    assert "nothing was compared" in said
+    assert "all goals" not in said
 
 
 def test_what_tensorrt_refuses_is_a_problem(tmp_path: Path) -> None:
@@ -121,19 +132,20 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)  # torch's exporter takes minutes to be read where others work
-def test_the_fp32_file_is_compared_with_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fp32_file_is_compared_with_its_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = Outputs(("neutral", "happiness", "anger"))
-    own, other = (settled_network("mini_xception", outputs, seed) for seed in (0, 1))
-    checkpoint, another = save_network(tmp_path / "own", own), save_network(tmp_path / "other", other)
-    bundle = export_bundle([checkpoint], tmp_path / "bundle")
-    seen = Faces("noise", noise(own, 20).numpy(), ("anger",) * 20, ("a",) * 20, {})
+    one, two = (settled_network("mini_xception", outputs, seed) for seed in (0, 1))
+    places = [save_network(tmp_path / "one", one), save_network(tmp_path / "two", two)]
+    bundle = export_bundle(places, tmp_path / "bundle")
+    seen = Faces("noise", noise(one, 20).numpy(), ("anger",) * 20, ("a",) * 20, {})
     monkeypatch.setattr("export.verify.rendered_faces", lambda *_: seen)
-    report = verify(bundle, checkpoints=[checkpoint])
+    report = verify(bundle, checkpoints=places)
     (parity,) = report.parities
     assert (parity.precision, parity.beside, report.problems) == ("fp32", "torch", ())
     assert parity.probability_difference is not None
     assert parity.probability_difference < 1e-4
     assert parity.agreement == 1
-    assert verify(bundle, checkpoints=[another]).problems[0].startswith("fp32 beside torch on noise: embeddings differ")
-    with pytest.raises(MienError, match="2304 numbers"):
-        verify(bundle, checkpoints=[checkpoint, another])
+    exchanged = verify(bundle, checkpoints=places[::-1])
+    assert exchanged.problems[0].startswith("fp32 beside torch on noise: embeddings differ")
+    with pytest.raises(MienError, match="1152 numbers"):
+        verify(bundle, checkpoints=places[:1])
