@@ -1,4 +1,7 @@
-"""People in a process of their own: asked from any thread, killed at any moment, never in anybody's way."""
+"""People in a process of their own: asked from any thread, killed at any moment, never in anybody's way.
+
+MIEN_TEST_KILLS is how often it is killed: 20 in every run, 200 now and then.
+"""
 
 from __future__ import annotations
 
@@ -53,12 +56,10 @@ def label(client: PeopleClient, person_id: str, seed: int) -> Future[Labelled]:
     return client.add_label(person_id, "", f"moment-{seed}", float(seed), embedding(seed), says(otherwise(seed)))
 
 
-def process_of_the_people() -> psutil.Process | None:
-    """The one that this process has started."""
-    for child in psutil.Process().children():
-        if "mien.personal.process" in child.cmdline():
-            return child
-    return None
+def process_of_the_people() -> psutil.Process:
+    """The one that this process has started, and that has answered."""
+    (found,) = (child for child in psutil.Process().children() if "mien.personal.process" in child.cmdline())
+    return found
 
 
 def test_everything_can_be_asked_through_futures(client: PeopleClient) -> None:
@@ -149,7 +150,6 @@ def wait_for(happens: Any) -> None:
 def test_a_process_that_died_is_said_and_started_again(client: PeopleClient) -> None:
     enroll(client, "anna").result(PATIENCE_S)
     process = process_of_the_people()
-    assert process is not None
     process.suspend()
     waiting = client.list_people()
     process.kill()
@@ -157,6 +157,18 @@ def test_a_process_that_died_is_said_and_started_again(client: PeopleClient) -> 
         waiting.result(PATIENCE_S)
     assert [one.person_id for one in client.list_people().result(PATIENCE_S)] == ["anna"]
     assert client.problems().result(PATIENCE_S) == ("The process that keeps the people died 1 times",)
+
+
+def test_a_process_that_had_lived_for_a_while_is_started_again_at_once(
+    client: PeopleClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.personal.client._SHORT_LIFE_S", 0.0)
+    enroll(client, "anna").result(PATIENCE_S)
+    first = process_of_the_people()
+    first.kill()
+    first.wait(PATIENCE_S)
+    wait_for(lambda: [one for one in psutil.Process().children() if one.is_running() and one != first])
+    assert len(client.list_people().result(PATIENCE_S)) == 1
 
 
 def test_the_process_ends_with_its_client_and_minds_no_interrupt(tmp_path: Path) -> None:
@@ -191,11 +203,8 @@ class Killer:
 
     def live(self, seeds: Iterator[int]) -> None:
         """One life: people come, are labelled and forgotten, until the process dies."""
-        process = process_of_the_people()
-        while process is None:
-            process = process_of_the_people()
         self.check()
-        timer = threading.Timer(self.random.uniform(0, 0.2), process.kill)
+        timer = threading.Timer(self.random.uniform(0, 0.2), process_of_the_people().kill)
         timer.start()
         with pytest.raises(MienError, match="ended before it had answered"):
             self.go_on(seeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -41,12 +42,16 @@ from mien.personal.messages import (
 from mien.personal.samples import Array, BaseHead, Label
 from mien.personal.wire import Request
 
+_SHORT_LIFE_S = 10.0
+"""A process that dies so soon would die again and again."""
+
 
 class PeopleClient:
     """`People` in another process, of lower priority. For any thread; every request is answered through a Future.
 
-    A process that dies is started again; what it was asked and had not answered fails with a MienError. A future's
-    callbacks run in this client's thread: they must be short.
+    A process that dies is started again, at once or, where it did not live long or could not open the store, for the
+    next request; what it was asked and had not answered fails with a MienError. A future's callbacks run in this
+    client's thread: they must be short.
 
     Args:
         folder: where the store is kept.
@@ -168,7 +173,7 @@ class PeopleClient:
 
     def _ask(self, request: Request, decode: Callable[[msgspec.Raw], Any], tell: Tell | None = None) -> Future[Any]:
         with self._turn:
-            if self._life.ended and not self._closed:  # the store could not be opened; perhaps it can be now
+            if self._life.ended and not self._closed:
                 self._begin()
             return self._life.ask(request, decode, tell)
 
@@ -181,7 +186,8 @@ class PeopleClient:
             if not life.opened or self._closed:
                 return
             self._deaths += 1
-            if life is self._life:  # nobody has asked since
+            may_last = time.monotonic() - life.started_s > _SHORT_LIFE_S
+            if may_last and life is self._life:  # nobody has asked since
                 self._begin()
 
 

@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -51,10 +52,12 @@ class Life:
     Attributes:
         opened: the store was opened.
         ended: nothing more is answered.
+        started_s: when it began, on the monotonic clock.
     """
 
     def __init__(self, opening: Open, on_end: Callable[[Life], None]) -> None:
         self.opened = self.ended = False
+        self.started_s = time.monotonic()
         self._on_end = on_end
         self._turn, self._numbers = threading.Lock(), itertools.count()
         self._questions: dict[int, _Question] = {}
