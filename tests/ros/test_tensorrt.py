@@ -70,6 +70,12 @@ def test_engines_come_and_go_without_a_frame_lost(tmp_path: Path, ros_domain_id:
         assert (values["head"], values["runtime"]) == (str(head), "tensorrt 10.3.0 Fake Orin")
         assert engines(tmp_path) == made, "another head touches an engine"
 
+        for transition in ("deactivate", "cleanup", "configure", "activate"):
+            assert robot.change_state(transition)
+        np.testing.assert_allclose(probabilities(robot), expected, atol=1e-5)
+        assert wait_for_model(robot, OK, "ok")["runtime"] == "tensorrt 10.3.0 Fake Orin"
+        assert engines(tmp_path) == made, "a sound engine was built again"
+
         (tmp_path / "vanished").touch()
         np.testing.assert_allclose(probabilities(robot), expected, atol=1e-5)
         values = wait_for_model(robot, WARN, "backbone: CUDA failed in")
