@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -61,20 +62,50 @@ def fit_face(
     return Unfit(problem) if problem else face
 
 
-def _shape_problem(points: NDArray[np.float32]) -> str:
-    right, left, nose = points[:3]
+class Shape(NamedTuple):
+    """What five points say of a face: pixels between the eyes, turn (in eye distances) and tilt (0 eyes, 1 mouth)."""
+
+    eye_distance_px: float
+    turn: float
+    tilt: float
+
+
+class Light(NamedTuple):
+    """Mean and standard deviation of an aligned face's grey levels, and its sharpness in that deviation."""
+
+    brightness: float
+    contrast: float
+    sharpness: float
+
+
+def shape_of(points: NDArray[np.float32]) -> Shape:
+    """Of float32 (5, 2) points. Turn and tilt are not finite where eyes or mouth are in one place."""
+    right, left, nose = points[:3].astype(np.float64)
     between, mouth, eyes = (right + left) / 2, points[3:].mean(axis=0), left - right
     distance = float(np.hypot(*eyes))
-    if distance < SMALLEST_EYE_DISTANCE_PX:
-        return f"it is too small: {distance:.0f} pixels between the eyes"
+    if distance == 0:
+        return Shape(0.0, np.inf, np.inf)
     along = eyes / distance
-    turn = abs(float((nose - between) @ along)) / distance
     down = np.array([-along[1], along[0]])
     height = float((mouth - between) @ down)
     tilt = float((nose - between) @ down) / height if height > 0 else np.inf
-    if turn > FARTHEST_TURN or not TILT[0] <= tilt <= TILT[1]:
-        return "it looks away"
-    return ""
+    return Shape(distance, abs(float((nose - between) @ along)) / distance, tilt)
+
+
+def light_of(face: Image) -> Light:
+    """Of an aligned face: of its middle, without hair and background."""
+    grey = face if face.ndim == 2 else cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
+    middle = grey[grey.shape[0] // 4 : -grey.shape[0] // 8, grey.shape[1] // 5 : -grey.shape[1] // 5].astype(np.float32)
+    contrast = float(middle.std())
+    sharpness = float(cv2.Laplacian(middle, cv2.CV_32F).std()) / contrast if contrast > 0 else 0.0
+    return Light(float(middle.mean()), contrast, sharpness)
+
+
+def _shape_problem(points: NDArray[np.float32]) -> str:
+    shape = shape_of(points)
+    if shape.eye_distance_px < SMALLEST_EYE_DISTANCE_PX:
+        return f"it is too small: {shape.eye_distance_px:.0f} pixels between the eyes"
+    return "" if shape.turn <= FARTHEST_TURN and TILT[0] <= shape.tilt <= TILT[1] else "it looks away"
 
 
 def _frame_problem(image: Image, points: NDArray[np.float32], spec: IdentitySpec) -> str:
@@ -88,12 +119,9 @@ def _frame_problem(image: Image, points: NDArray[np.float32], spec: IdentitySpec
 
 
 def _light_problem(face: Image) -> str:
-    grey = face if face.ndim == 2 else cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
-    middle = grey[grey.shape[0] // 4 : -grey.shape[0] // 8, grey.shape[1] // 5 : -grey.shape[1] // 5].astype(np.float32)
-    brightness, contrast = float(middle.mean()), float(middle.std())
-    if not DARKEST <= brightness <= BRIGHTEST:
-        return f"it is too {'dark' if brightness < DARKEST else 'bright'} ({brightness:.0f} of 255)"
-    if contrast < LEAST_CONTRAST:
-        return f"it has too little contrast ({contrast:.0f} grey levels)"
-    sharpness = float(cv2.Laplacian(middle, cv2.CV_32F).std()) / contrast
-    return f"it is blurred (sharpness {sharpness:.2f})" if sharpness < LEAST_SHARPNESS else ""
+    light = light_of(face)
+    if not DARKEST <= light.brightness <= BRIGHTEST:
+        return f"it is too {'dark' if light.brightness < DARKEST else 'bright'} ({light.brightness:.0f} of 255)"
+    if light.contrast < LEAST_CONTRAST:
+        return f"it has too little contrast ({light.contrast:.0f} grey levels)"
+    return f"it is blurred (sharpness {light.sharpness:.2f})" if light.sharpness < LEAST_SHARPNESS else ""
