@@ -19,6 +19,9 @@ HYSTERESIS = 0.1
 """How much less similar a face may become before it loses the name that it has."""
 LEAST_MARGIN = 0.1
 """A face that is about as similar to two people is neither: what keeps those apart who look alike."""
+OTHER_FACE = 0.35
+"""Less similar to the looks before, a look shows another face, a hand or a blur: of rendered people it is 1 in 40 of
+their own and half of others', of real ones nearly all of others'."""
 MOST_FACES = 256
 
 
@@ -96,7 +99,25 @@ class _Face:
 
     def __init__(self) -> None:
         self.looks: deque[Array] = deque(maxlen=MOST_LOOKS)
+        self.odd: list[Array] = []
         self.person_id = ""
+
+    @property
+    def mean(self) -> Array:
+        return _unit(np.mean(self.looks, axis=0))
+
+    def look(self, embedding: Array) -> None:
+        """One odd look is left out; from the second in a row on, the tracker has put another face in its place."""
+        if not self.looks or float(self.mean @ embedding) >= OTHER_FACE:
+            self.looks.append(embedding)
+            self.odd.clear()
+            return
+        self.odd.append(embedding)
+        if len(self.odd) >= LEAST_LOOKS:
+            self.looks.clear()
+            self.looks.extend(self.odd)
+            self.odd.clear()
+            self.person_id = ""
 
 
 class FaceNames:
@@ -114,7 +135,7 @@ class FaceNames:
 
     def observe(self, face_id: str, embedding: Array) -> None:
         """One more look at a face: its embedding (size,) of length 1."""
-        self._faces.setdefault(face_id, _Face()).looks.append(embedding)
+        self._faces.setdefault(face_id, _Face()).look(embedding)
         self._faces.move_to_end(face_id)
         if len(self._faces) > MOST_FACES:
             self._faces.popitem(last=False)
@@ -152,7 +173,7 @@ class FaceNames:
         face = self._faces.get(face_id)
         if face is None or len(face.looks) < LEAST_LOOKS:
             return Match("", -1.0, 2.0)
-        return self._gallery.match(_unit(np.mean(face.looks, axis=0)), face.person_id)
+        return self._gallery.match(face.mean, face.person_id)
 
 
 def _unit(vector: Array) -> Array:
