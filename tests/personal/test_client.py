@@ -62,7 +62,7 @@ def process_of_the_people() -> psutil.Process:
     return found
 
 
-def test_everything_can_be_asked_through_futures(client: PeopleClient) -> None:
+def test_everything_can_be_asked_through_futures(client: PeopleClient, capfd: pytest.CaptureFixture[str]) -> None:
     anna = enroll(client, "anna").result(PATIENCE_S)
     assert client.list_people().result(PATIENCE_S) == (anna,)
     assert client.add_identity("anna", embedding(3, IDENTITY_SIZE)).result(PATIENCE_S).identities == 2
@@ -77,6 +77,8 @@ def test_everything_can_be_asked_through_futures(client: PeopleClient) -> None:
     assert client.forget("anna").result(PATIENCE_S).samples == 2
     with pytest.raises(MienError, match="Nobody is enrolled with the id 'anna'"):
         label(client, "anna", 1).result(PATIENCE_S)
+    client.close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_labels_are_not_kept_waiting_by_learning_and_it_can_be_cancelled(client: PeopleClient) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from mien.errors import MienError
 from mien.models.cache import make_folder
 from mien.personal.messages import Open, Progress
-from mien.personal.wire import Answered, Asked, Failed, Request, Told, answer_decoder, read_message, write_message
+from mien.personal.wire import Answered, Asked, Failed, Request, Told, answer_decoder, encode_message, read_message
 
 MAXIMUM_WAITING = 1000
 """Questions without an answer; more are refused at once."""
@@ -61,7 +61,7 @@ class Life:
         self._on_end = on_end
         self._turn, self._numbers = threading.Lock(), itertools.count()
         self._questions: dict[int, _Question] = {}
-        self._out: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        self._out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._process = _start(opening)
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # noqa: S101  both are pipes
@@ -87,8 +87,9 @@ class Life:
         with self._turn:
             if not self.ended and len(self._questions) < MAXIMUM_WAITING:
                 number = next(self._numbers)
+                message = encode_message(Asked(number, request))
                 self._questions[number] = _Question(future, decode, tell)
-                self._out.put(Asked(number, request))
+                self._out.put(message)
                 return future
         if self.ended:
             future.set_exception(self._reason())
@@ -112,7 +113,8 @@ class Life:
         try:
             with stdin:
                 while (message := self._out.get()) is not None:
-                    write_message(stdin, message)
+                    stdin.write(message)
+                    stdin.flush()
         except BrokenPipeError:  # its end is noticed by the other thread
             return
 

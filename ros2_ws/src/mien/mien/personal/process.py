@@ -46,7 +46,7 @@ from mien.personal.messages import (
 )
 from mien.personal.people import People
 from mien.personal.samples import BaseHead, Cancelled
-from mien.personal.wire import Answered, Asked, Failed, Told, asked_decoder, read_message, write_message
+from mien.personal.wire import Answered, Asked, Failed, Told, asked_decoder, encode_message, read_message
 
 _LOWER_PRIORITY = 10
 _MOST_TOGETHER = 256
@@ -61,7 +61,8 @@ class _Answers:
 
     def send(self, message: Answered | Failed | Told) -> None:
         with self._turn:
-            write_message(self._file, message)
+            self._file.write(encode_message(message))
+            self._file.flush()
 
     def give(self, number: int, result: Any) -> None:
         if isinstance(result, MienError):

@@ -22,6 +22,7 @@ from mien.personal.schema import VERSION, checksum, connect, explained, migrate,
 
 DATABASE_FILE = "people.sqlite3"
 _SPARE_BYTES = 64 << 20
+_ROWS_TOGETHER = 100
 _DAMAGED_FILE = "people.damaged"
 _FORGET_MARK = "forget"
 _CHECKED = {
@@ -187,10 +188,10 @@ class Store:
         return connection
 
     def _check_all(self, table: str) -> None:
-        """Set aside what went bad, without holding more than one row in memory."""
-        numbers = self._connection.execute(f"SELECT id FROM {table} WHERE NOT damaged").fetchall()  # noqa: S608
-        for (number,) in numbers:
-            self.select(table, "id = ?", number)
+        """Set aside what went bad, without holding more than some rows in memory."""
+        first, last = self._connection.execute(f"SELECT MIN(id), MAX(id) FROM {table}").fetchone()  # noqa: S608
+        for number in range(first or 0, (last or 0) + 1, _ROWS_TOGETHER):
+            self.select(table, "id BETWEEN ? AND ?", number, number + _ROWS_TOGETHER - 1)
         (aside,) = self._connection.execute(f"SELECT COUNT(*) FROM {table} WHERE damaged").fetchone()  # noqa: S608
         if aside:
             self.problems.append(f"{self._path}: {aside} rows of {table} are damaged; they are set aside and not used")

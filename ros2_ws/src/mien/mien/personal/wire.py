@@ -79,11 +79,10 @@ answer_decoder = msgspec.msgpack.Decoder(Answered | Failed | Told)
 _LENGTH_BYTES = 4
 
 
-def write_message(file: BinaryIO, message: Asked | Answered | Failed | Told) -> None:
-    """Write a message at once."""
+def encode_message(message: Asked | Answered | Failed | Told) -> bytes:
+    """A message as it is written."""
     data = msgspec.msgpack.encode(message)
-    file.write(len(data).to_bytes(_LENGTH_BYTES, "little") + data)
-    file.flush()
+    return len(data).to_bytes(_LENGTH_BYTES, "little") + data
 
 
 def read_message(file: BinaryIO) -> bytes | None:
