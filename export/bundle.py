@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from export.calibration import calibration_pictures, rendered_pictures
 from export.card import model_card
@@ -31,6 +30,7 @@ from mien.bundle import (
     open_bundle,
 )
 from mien.errors import MienError
+from mien.expression.head import Head
 from mien.expression.head_file import encode_head
 from mien.expression.recogniser import Recogniser
 from mien.models.default_bundle import default_bundle
@@ -96,19 +96,22 @@ def _from_checkpoints(
     by = f"trained with mien {version('mien')}, checkpoint {' and '.join(card.sha256[:12] for card in cards)}"
     origin = f"{words.lineage} ({by})", words.licence
 
-    def pictures() -> NDArray[np.float32]:
-        return np.concatenate([calibration_pictures(source) for source in sources])
+    size = sum(card.embedding_size for card in cards)
+    spec, tensors = make_head(networks)
+
+    def int8() -> bytes:
+        pictures = np.concatenate([calibration_pictures(source) for source in sources])
+        return quantize(fp32, pictures, Head(spec, tensors, len(words.labels), size))
 
     write_file(folder, detector.file.path, base.read(detector.file))
     backbone = BackboneSpec(
-        files=_write_precisions(folder, fp32, ["fp32", *precisions], pictures, origin, tell),
+        files=_write_precisions(folder, fp32, ["fp32", *precisions], int8, origin, tell),
         input=cards[0].input,
         crop=cards[0].crop,
         embedding_output="embedding",
-        embedding_size=sum(card.embedding_size for card in cards),
+        embedding_size=size,
         feature_map_output="feature_map" if has_feature_map else None,
     )
-    spec, tensors = make_head(networks)
     head = write_file(folder, "head.safetensors", encode_head(tensors, backbone.embedding_id, words.labels))
     return Manifest(
         format="mien-bundle",
@@ -142,8 +145,14 @@ def _add_to_bundle(
             write_file(folder, file.path, bundle.read(file))
     fp32 = backbone.files["fp32"]
     added: list[Precision] = [precision for precision in precisions if precision != "fp32"]
+    data, head = bundle.read(fp32), bundle.load_head()
     new = _write_precisions(
-        folder, bundle.read(fp32), added, lambda: rendered_pictures(bundle), (fp32.source, fp32.licence), tell
+        folder,
+        data,
+        added,
+        lambda: quantize(data, rendered_pictures(bundle), head),
+        (fp32.source, fp32.licence),
+        tell,
     )
     return msgspec.structs.replace(manifest, backbone=msgspec.structs.replace(backbone, files=backbone.files | new))
 
@@ -152,7 +161,7 @@ def _write_precisions(
     folder: Path,
     fp32: bytes,
     precisions: Sequence[Precision],
-    pictures: Callable[[], NDArray[np.float32]],
+    int8: Callable[[], bytes],
     origin: tuple[str, str],
     tell: Tell,
 ) -> dict[Precision, File]:
@@ -164,7 +173,7 @@ def _write_precisions(
             data = to_fp16(fp32)
         elif precision == "int8":
             tell("int8: calibrating on pictures of the training part")
-            data = quantize(fp32, pictures())
+            data = int8()
         path = f"backbone.{precision}.onnx"
         files[precision] = File(path, write_file(folder, path, data), *origin)
     return files

@@ -1,7 +1,7 @@
 """fp16 in the ONNX file itself, where each operator's type is written down for strongly typed builds.
 
 The rule is that of torch's autocast: what multiplies matrices is done in fp16, what only changes or moves numbers in
-the type that they have, and everything else, such as means over a map, in fp32.
+the type that they have, and everything else, such as means over a map, in fp32. What multiplies int8 is left as it is.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class _Typing:
         self._types = {value.name: value.type.tensor_type.elem_type for value in values}
         self._types |= {name: constant.data_type for name, constant in self._constants.items()}
         self._renamed: dict[tuple[str, int], str] = {}
+        self._dequantised = {node.output[0] for node in self._graph.node if node.op_type == "DequantizeLinear"}
 
     def convert(self) -> Any:
         float32, outputs = self._onnx.TensorProto.FLOAT, {output.name for output in self._graph.output}
@@ -85,7 +86,8 @@ class _Typing:
         values = [name for name in node.input if self._is_float(name) and name not in self._constants]
         is_half = all(self._types[name] == tensor.FLOAT16 for name in values)
         follows = node.op_type in _FOLLOWING and is_half and values
-        wanted: int = tensor.FLOAT16 if node.op_type in _MULTIPLYING or follows else tensor.FLOAT
+        multiplies = node.op_type in _MULTIPLYING and self._dequantised.isdisjoint(node.input)
+        wanted: int = tensor.FLOAT16 if multiplies or follows else tensor.FLOAT
         return wanted
 
     def _is_float(self, name: str) -> bool:

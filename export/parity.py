@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Literal
 
 import msgspec
@@ -17,6 +18,8 @@ FP16_COSINE = 0.9999
 INT8_COSINE = 0.999
 INT8_AGREEMENT = 0.98
 """Goals of a file: mean cosine between its embeddings and those of the fp32 file, and share of the same labels."""
+_SMALLEST = 1e-30
+"""Instead of 0."""
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,29 @@ def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[
     product = lengths[0] * lengths[1]
     are_empty = (lengths[0] == 0) & (lengths[1] == 0)
     return np.where(are_empty, 1.0, (a * b).sum(axis=1) / np.where(product == 0, 1.0, product))
+
+
+def expected_agreement(found: NDArray[np.float32], wanted: NDArray[np.float32], others: NDArray[np.float32]) -> float:
+    """Share of faces whose label stays the same, by how much answers change and how near they are to another label.
+
+    Where few faces are at hand it says more than counting: most of the labels that would change are not among them.
+
+    Args:
+        found: probabilities (N, C), C > 1.
+        wanted: the other file's for the same faces.
+        others: the other file's for more faces (M, C).
+    """
+    change = _margins(found, wanted) - _margins(wanted, wanted)
+    spread = NormalDist(0, max(float(np.sqrt(np.square(change).mean())), _SMALLEST))
+    return float(np.mean([spread.cdf(margin) for margin in _margins(others, others)]))
+
+
+def _margins(probabilities: NDArray[np.float32], by: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Logarithm of how much likelier than the second the first label is, first and second as somebody else says."""
+    first, second = np.argsort(-by, axis=1)[:, :2].T
+    logarithms, rows = np.log(np.maximum(np.asarray(probabilities, np.float64), _SMALLEST)), np.arange(len(by))
+    margins: NDArray[np.float64] = logarithms[rows, first] - logarithms[rows, second]
+    return margins
 
 
 def compare(

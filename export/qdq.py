@@ -1,12 +1,15 @@
 """Q/DQ pairs in an ONNX graph, as TensorRT reads them: signed, symmetric, weights per channel, biases in float.
 
-Only convolutions are quantised: up to the embedding a network has no other layers with weights.
+Only convolutions are quantised: up to the embedding a network has no other layers with weights. TensorRT knows no zero
+point, so that values of a ReLU would use 7 of the 8 bits only: their middle is taken off first, and what a convolution
+would have made of it is in its bias.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,20 @@ LEVELS = 127
 """−127 to 127: with −128 the range would not be symmetric."""
 SMALLEST_SCALE = 1e-8
 """Of what is always 0."""
+
+
+class Rounding(NamedTuple):
+    """How a convolution is quantised.
+
+    Attributes:
+        middle: is taken off the values that it reads; 0 where it pads them, because it pads with 0.
+        largest: magnitude of the rest, whatever is beyond is cut.
+        missing: float32 (outputs,), what its outputs then lack in the mean; 0 = nothing.
+    """
+
+    middle: float
+    largest: float
+    missing: NDArray[np.float32] | float = 0.0
 
 
 def read_model(model: bytes) -> Any:
@@ -32,9 +49,27 @@ def read_model(model: bytes) -> Any:
 
 
 def convolutions(model: Any) -> list[Any]:
-    """Nodes that can be quantised: convolutions with stored weights, in the order of the graph."""
+    """Nodes that can be quantised: convolutions with stored weights and biases, in the order of the graph."""
     stored = {tensor.name for tensor in model.graph.initializer}
-    return [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in stored]
+    return [node for node in model.graph.node if node.op_type == "Conv" and stored.issuperset(node.input[1:])]
+
+
+def is_padded(node: Any) -> bool:
+    """Whether a convolution puts zeros around what it reads."""
+    return any(any(one.ints) if one.name == "pads" else one.s.startswith(b"SAME") for one in node.attribute)
+
+
+def multiply_accumulates(model: Any) -> dict[str, int]:
+    """Of each convolution, by its output, for one picture."""
+    graph = require("onnx", "robot").shape_inference.infer_shapes(model).graph
+    values = (*graph.value_info, *graph.output)
+    shapes = {one.name: [size.dim_value for size in one.type.tensor_type.shape.dim] for one in values}
+    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    return {
+        node.output[0]: math.prod(shapes[node.input[1]]) * math.prod(shapes[node.output[0]][2:])
+        for node in graph.node
+        if node.op_type == "Conv"
+    }
 
 
 def is_quantised(model: Any) -> dict[str, bool]:
@@ -47,12 +82,18 @@ def is_quantised(model: Any) -> dict[str, bool]:
     }
 
 
-def insert_pairs(model: bytes, ranges: Mapping[str, float], chosen: Collection[str]) -> bytes:
+def quantised_share(model: Any) -> float:
+    """Of the multiply-accumulates of all convolutions."""
+    work = multiply_accumulates(model)
+    return sum(work[output] for output, is_int8 in is_quantised(model).items() if is_int8) / sum(work.values())
+
+
+def insert_pairs(model: bytes, roundings: Mapping[str, Rounding], chosen: Collection[str]) -> bytes:
     """Quantise some convolutions.
 
     Args:
         model: the fp32 file.
-        ranges: largest magnitude of each convolution's input, by its name.
+        roundings: how, by a convolution's output.
         chosen: outputs of the convolutions that are quantised.
     """
     onnx = require("onnx", "robot")
@@ -60,12 +101,31 @@ def insert_pairs(model: bytes, ranges: Mapping[str, float], chosen: Collection[s
     pairs = _Pairs(proto)
     for node in convolutions(proto):
         if node.output[0] in chosen:
-            node.input[0] = pairs.of_values(node.input[0], ranges[node.input[0]])
-            node.input[1] = pairs.of_weights(node.input[1])
+            pairs.quantise(node, roundings[node.output[0]])
     _put_in_order(proto.graph, pairs.nodes)
     _drop_unused(proto.graph)
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def with_losses(model: bytes, roundings: Mapping[str, Rounding]) -> tuple[bytes, dict[str, str]]:
+    """A file that also gives what each convolution's outputs lack in the mean when it alone is quantised.
+
+    Returns:
+        The file, and names of its outputs (N, outputs, 1, 1) by the convolution's.
+    """
+    helper = require("onnx.helper", "robot")
+    proto = read_model(model)
+    pairs, losses = _Pairs(proto), {}
+    for node in convolutions(proto):
+        own = node.output[0]
+        twin, other, losses[own] = type(node).FromString(node.SerializeToString()), f"{own}_twin", f"{own}_loss"
+        twin.name, twin.output[0] = other, other
+        pairs.quantise(twin, roundings[own])
+        difference = helper.make_node("Sub", [own, other], [f"{own}_difference"])
+        pairs.nodes += [twin, difference, helper.make_node("GlobalAveragePool", difference.output, [losses[own]])]
+    _put_in_order(proto.graph, pairs.nodes)
+    return with_outputs(proto, losses.values()), losses
 
 
 def with_outputs(proto: Any, names: Iterable[str]) -> bytes:
@@ -82,23 +142,38 @@ class _Pairs:
     def __init__(self, proto: Any) -> None:
         self._onnx = require("onnx", "robot")
         self._graph = proto.graph
-        self._weights = {tensor.name: tensor for tensor in proto.graph.initializer}
+        self._stored = {tensor.name: tensor for tensor in proto.graph.initializer}
         self._made: dict[str, str] = {}
         self.nodes: list[Any] = []
 
-    def of_values(self, name: str, largest: float) -> str:
-        """Name of values that were int8 once, one scale for all."""
-        if name not in self._made:
-            scale = np.float32(max(largest / LEVELS, SMALLEST_SCALE))
-            stored = self._store(name, scale=scale, zero=np.int8(0))
-            self._add("QuantizeLinear", [name, *stored], f"{name}_quantized")
-            self._made[name] = self._add("DequantizeLinear", [f"{name}_quantized", *stored], f"{name}_dequantized")
-        return self._made[name]
+    def quantise(self, node: Any, rounding: Rounding) -> None:
+        """Let a convolution read quantised values and weights."""
+        output = node.output[0]
+        node.input[0] = self._of_values(node.input[0], rounding)
+        node.input[1] = self._of_weights(node.input[1])
+        if np.any(rounding.missing):
+            bias = self._onnx.numpy_helper.to_array(self._stored[node.input[2]]) if len(node.input) > 2 else 0
+            del node.input[2:]
+            node.input.extend(self._store(output, mended_bias=np.asarray(bias + rounding.missing, np.float32)))
 
-    def of_weights(self, name: str) -> str:
+    def _of_values(self, name: str, rounding: Rounding) -> str:
+        """Name of values that were int8 once, one scale for all, without their middle."""
+        key = f"{name}_around_{rounding.middle:g}"
+        if key not in self._made:
+            source = name
+            if rounding.middle:
+                (middle,) = self._store(key, middle=np.float32(rounding.middle))
+                source = self._add("Sub", [name, middle], f"{key}_rest")
+            scale = np.float32(max(rounding.largest / LEVELS, SMALLEST_SCALE))
+            stored = self._store(key, scale=scale, zero=np.int8(0))
+            self._add("QuantizeLinear", [source, *stored], f"{key}_quantized")
+            self._made[key] = self._add("DequantizeLinear", [f"{key}_quantized", *stored], f"{key}_dequantized")
+        return self._made[key]
+
+    def _of_weights(self, name: str) -> str:
         """Name of weights (outputs, …) that are stored as int8, a scale for each output."""
         if name not in self._made:
-            weights = self._onnx.numpy_helper.to_array(self._weights[name])
+            weights = self._onnx.numpy_helper.to_array(self._stored[name])
             per_output = np.abs(weights).reshape(len(weights), -1).max(axis=1)
             scale = np.maximum(per_output / LEVELS, SMALLEST_SCALE).astype(np.float32)
             shape = (-1, *[1] * (weights.ndim - 1))

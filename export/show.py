@@ -29,7 +29,8 @@ def show_report(report: Report) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"bundle {report.bundle}")
     if report.int8_layers is not None:
-        console.print("int8: {} of {} convolutions, the others float32".format(*report.int8_layers))
+        done, of = report.int8_layers
+        console.print(f"int8: {done} of {of} convolutions, {report.int8_work:.0%} of their multiply-accumulates")
     for data, group in groupby(report.parities, lambda one: one.data):
         console.print(_table(data, list(group)))
     for why, count in report.left_out.items():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export.faces import Faces, real_faces, rendered_faces
 from export.parity import Parity, compare
-from export.qdq import is_quantised, read_model
+from export.qdq import is_quantised, quantised_share, read_model
 from mien.bundle import Bundle, Precision
 from mien.errors import MienError
 from mien.expression.recogniser import Recogniser, Recognition
@@ -40,6 +40,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         bundle: its name and checksum.
         int8_layers: how many convolutions of the int8 file are quantised, and of how many; None where it has none.
+        int8_work: their share of the multiply-accumulates of all convolutions; None likewise.
         parities: each file on each kind of faces.
         left_out: how many faces could not be had, by reason.
         problems: all that is wrong, in words.
@@ -47,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     bundle: str
     int8_layers: tuple[int, int] | None
+    int8_work: float | None
     parities: tuple[Parity, ...]
     left_out: dict[str, int]
     problems: tuple[str, ...]
@@ -86,10 +88,12 @@ def verify(
     rendered = [rendered_faces(bundle, math.ceil(missing / _FOUND), _SEED, tell)] if missing else []
     parities = [parity for faces in (*real, *rendered) for parity in _compare_all(bundle, networks, faces, checkpoints)]
     left_out = {f"{faces.name}: {why}": count for faces in (*real, *rendered) for why, count in faces.left_out.items()}
-    int8 = is_quantised(read_model(bundle.read(files["int8"]))).values() if "int8" in files else []
+    int8 = read_model(bundle.read(files["int8"])) if "int8" in files else None
+    layers = {} if int8 is None else is_quantised(int8)
     return Report(
         bundle=f"{bundle.manifest.name} {bundle.sha256[:12]}",
-        int8_layers=(sum(int8), len(int8)) if int8 else None,
+        int8_layers=(sum(layers.values()), len(layers)) if layers else None,
+        int8_work=quantised_share(int8) if layers else None,
         parities=tuple(parities),
         left_out=left_out,
         problems=(*_graph_problems(bundle), *(problem for parity in parities for problem in parity.problems)),

@@ -22,7 +22,7 @@ from torchvision.models.resnet import Bottleneck
 from export.graph import export_graph
 from export.half import to_fp16
 from export.qdq import convolutions, insert_pairs, read_model
-from export.quantize import find_ranges
+from export.quantize import find_roundings
 from mien.bundle import open_bundle
 from mien.errors import MienError, require
 from mien.models.default_bundle import default_bundle
@@ -75,7 +75,7 @@ def files(name: str) -> Iterator[tuple[str, bytes]]:
         yield f"{name} fp32", fp32
         yield f"{name} fp16", to_fp16(fp32)
         chosen = [node.output[0] for node in convolutions(read_model(fp32))]
-        yield f"{name} int8", insert_pairs(fp32, find_ranges(fp32, noise(network)), chosen)
+        yield f"{name} int8", insert_pairs(fp32, find_roundings(fp32, noise(network)), chosen)
 
 
 def settled(name: str) -> Network:
