@@ -128,7 +128,7 @@ def _from_checkpoints(
 def _add_to_bundle(
     sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], tell: Tell
 ) -> Manifest:
-    """Write the files of a bundle again, with more precisions."""
+    """Write the files of a bundle again, with the precisions that it lacks."""
     bundle = open_bundle(sources[0])
     manifest, backbone = bundle.manifest, bundle.manifest.backbone
     if len(sources) > 1:
@@ -144,7 +144,7 @@ def _add_to_bundle(
         if file != manifest.card:
             write_file(folder, file.path, bundle.read(file))
     fp32 = backbone.files["fp32"]
-    added: list[Precision] = [precision for precision in precisions if precision != "fp32"]
+    added: list[Precision] = [precision for precision in precisions if precision not in backbone.files]
     data, head = bundle.read(fp32), bundle.load_head()
     new = _write_precisions(
         folder,
@@ -172,7 +172,7 @@ def _write_precisions(
             tell("fp16: converting")
             data = to_fp16(fp32)
         elif precision == "int8":
-            tell("int8: calibrating on pictures of the training part")
+            tell("int8: calibrating")
             data = int8()
         path = f"backbone.{precision}.onnx"
         files[precision] = File(path, write_file(folder, path, data), *origin)

@@ -185,7 +185,7 @@ def test_a_bundle_gets_more_precisions_and_keeps_the_rest(of_twins: Bundle, tmp_
     before, after = of_twins.manifest, bundle.manifest
     assert after.backbone.files["fp32"] == before.backbone.files["fp32"]
     assert (after.head, after.detector, after.lineage) == (before.head, before.detector, before.lineage)
-    again = export_bundle([bundle.path], bundle.path, name="renamed")  # in its own place
+    again = export_bundle([bundle.path], bundle.path, precisions=["fp16"], name="renamed")  # in its own place
     assert again.manifest.name == "renamed"
     assert again.manifest.backbone.files == bundle.manifest.backbone.files
     assert left_in(tmp_path) == ["more"]
