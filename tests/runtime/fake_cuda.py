@@ -23,7 +23,7 @@ class FakeGpu:
     """The device; `open` is what stands in for `mien.runtime.device.open_cuda`.
 
     Attributes:
-        vanished: every call fails from now on.
+        vanished: every call fails from now on; of those who had opened it also when it is back, as in CUDA.
         answers: while it is not set, whoever waits for the device waits.
         records: whether CUDA graphs can be recorded.
         free_bytes: device memory left.
@@ -33,7 +33,7 @@ class FakeGpu:
 
     def __init__(self) -> None:
         self.gpu = Gpu("Fake Orin", "8.7", "12.6", "12.6", 8 << 30)
-        self.vanished = False
+        self.vanished = self.is_broken = False
         self.answers = threading.Event()
         self.answers.set()
         self.records = True
@@ -48,6 +48,7 @@ class FakeGpu:
 
     def open(self) -> FakeCuda:
         self.owner = threading.current_thread()
+        self.is_broken = self.is_broken and self.opened > self.closed  # one context for all who open it
         self.check()
         self.opened += 1
         return FakeCuda(self)
@@ -59,7 +60,8 @@ class FakeGpu:
 
     def check(self) -> None:
         assert threading.current_thread() is self.owner, "the device belongs to the thread that opened it"
-        if self.vanished:
+        self.is_broken = self.is_broken or self.vanished
+        if self.is_broken:
             raise cuda_error("cuStreamSynchronize", "unspecified launch failure")
 
     def queue(self, work: Work) -> None:

@@ -47,12 +47,13 @@ class DriverGpu:
 
 def out_of_memory() -> str:
     """What an allocation says that is too large."""
+    device = hold_device()
     try:
-        hold_device().call(lambda cuda: cuda.allocate(1 << 30))
+        device.call(lambda cuda: cuda.allocate(1 << 30))
     except MienError as error:
         return str(error)
     finally:
-        release_device()
+        release_device(device)
     return ""
 
 
@@ -84,7 +85,7 @@ def main() -> None:
         right.append(bool(np.allclose(engine.run(batch)["embedding"], expected, atol=1e-6)))
     device = hold_device()
     gpu, binding = device.call(lambda cuda: (cuda.gpu, cuda.binding))
-    release_device()
+    release_device(device)
     alive = DRIVER.fakeLive()
     memory = out_of_memory()
     engine.close()

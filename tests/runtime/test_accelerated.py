@@ -223,6 +223,23 @@ def test_what_onnx_runtime_cannot_compute_either_is_no_fault_of_the_engine(engin
     assert network.problem is None
 
 
+def test_a_network_that_nobody_runs_does_not_keep_the_others_from_a_gpu_that_is_back(
+    tensorrt: ModuleType, engines: Path, load: Any
+) -> None:
+    busy, idle = load(), load()
+    shift(tensorrt)
+    check(busy, shifted=1)
+    vanish(tensorrt)
+    check(busy)
+    mend(tensorrt)
+    wait_for(lambda: busy.problem is None, "the engine")
+    check(busy, shifted=1)
+    check(idle)  # its engine went with the others
+    assert "CUDA failed in" in idle.problem
+    wait_for(lambda: idle.problem is None, "the other engine")
+    check(idle, shifted=1)
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a GPU."""

@@ -301,6 +301,17 @@ def test_a_vanished_device_fails_every_run_and_can_still_be_closed(tensorrt: Mod
     assert tensorrt.gpu.opened == 2
 
 
+def test_nothing_of_tensorrt_outlives_the_device_in_an_error(tensorrt: ModuleType) -> None:
+    engine = load(tensorrt)
+    tensorrt.gpu.vanished = True
+    with pytest.raises(MienError) as caught:
+        engine.run(pictures(LARGEST))
+    assert caught.value.__traceback__ is not None
+    assert tensorrt.gpu.closed == 1
+    assert len(tensorrt.contexts) == 0
+    engine.close()
+
+
 def test_half_precision_inputs_are_refused(tensorrt: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorrt.ICudaEngine, "get_tensor_dtype", lambda self, name: tensorrt.DataType.HALF)
     with pytest.raises(MienError, match="image is not float32"):
@@ -336,5 +347,6 @@ def test_a_device_that_does_not_open_is_tried_again(tensorrt: ModuleType) -> Non
     with pytest.raises(MienError, match="CUDA failed"):
         hold_device()
     tensorrt.gpu.vanished = False
-    assert hold_device().call(lambda cuda: cuda.gpu.name) == "Fake Orin"
-    release_device()
+    thread = hold_device()
+    assert thread.call(lambda cuda: cuda.gpu.name) == "Fake Orin"
+    release_device(thread)

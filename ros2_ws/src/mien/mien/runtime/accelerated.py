@@ -273,7 +273,7 @@ def _held_gpu() -> Iterator[tuple[ModuleType, Gpu]]:
     try:
         yield trt, device.call(lambda cuda: cuda.gpu)
     finally:
-        release_device()
+        release_device(device)
 
 
 def _shapes(outputs: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:

@@ -73,6 +73,10 @@ class CudaGraphs:
             raise cuda_error(function, (text.value or b"unknown error").decode())
 
 
+class CudaError(MienError):
+    """A function of CUDA failed. As a rule all others fail from then on, until the device's context is given back."""
+
+
 def cuda_error(function: str, text: str) -> MienError:
     """What to tell the user of a CUDA function that failed.
 
@@ -82,7 +86,7 @@ def cuda_error(function: str, text: str) -> MienError:
     """
     if "out of memory" in text.lower():
         return MienError("The GPU's memory is full", "Close other programs that use it, or use fp16 or int8 models")
-    return MienError(
+    return CudaError(
         f"CUDA failed in {function} ({text})",
         "Check that the GPU and its driver work (on a Jetson: jtop or dmesg; on a PC: nvidia-smi); where they do and "
         "this stays, restart the node",

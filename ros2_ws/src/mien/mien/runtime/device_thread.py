@@ -1,8 +1,11 @@
 """The one thread of the process that may touch the GPU.
 
 CUDA contexts belong to threads and ROS calls back from many: every call goes through `DeviceThread`, which retains the
-device's primary context when it starts and releases it when its last user has gone. A GPU may also never answer: nobody
-waits for it longer than a limit, and from then on not at all until it has answered.
+device's primary context when it starts and releases it when its last user has gone.
+
+Where CUDA fails, the context is of no use to anybody any more: the thread frees all engines, releases it at once, and
+the next holder gets another thread. A GPU may also never answer: nobody waits for it longer than a limit, and from then
+on not at all until it has answered.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedInVainError
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from queue import SimpleQueue
+from traceback import clear_frames
 from typing import Any, TypeVar
 
 from mien.errors import MienError
 from mien.runtime import device
+from mien.runtime.cuda_graphs import CudaError
 from mien.runtime.device import Cuda
 
 Result = TypeVar("Result")
@@ -35,6 +40,10 @@ class DeviceThread:
 
     Args:
         open_device: opens it; called on the thread, as `open_cuda`. What it raises, every call raises.
+
+    Attributes:
+        holders: how many hold it.
+        engines: what is to be closed, on the thread, where CUDA fails.
     """
 
     def __init__(self, open_device: Callable[[], Cuda]) -> None:
@@ -42,6 +51,9 @@ class DeviceThread:
         self._lock = threading.Lock()
         self._loads = 0
         self._unanswered: Future[Any] | None = None
+        self._failure: CudaError | None = None
+        self.holders = 0
+        self.engines: set[ExitStack] = set()
         # A daemon: a GPU that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name="mien-device", daemon=True)
         self._thread.start()
@@ -51,6 +63,11 @@ class DeviceThread:
     def is_stuck(self) -> bool:
         """Whether somebody has waited in vain, and still would."""
         return self._unanswered is not None and not self._unanswered.done()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether CUDA has failed; every call fails from then on."""
+        return self._failure is not None
 
     def call(self, function: Callable[[Cuda], Result]) -> Result:
         """Run a function on the thread and wait for it; raises what it raises.
@@ -95,19 +112,43 @@ class DeviceThread:
 
     def close(self) -> None:
         """Release the device after all that is queued, and end the thread."""
-        try:
-            if self._cuda.exception() is None:
-                self.free(lambda cuda: cuda.close())
-        finally:
-            self._tasks.put(None)
-            self._thread.join(LOADING_TIMEOUT_S)
+        closed = self._queue(self._close_device)
+        self._tasks.put(None)
+        self._thread.join(LOADING_TIMEOUT_S)
+        if closed.done():
+            closed.result()
 
     def _check_answers(self) -> None:
         if self.is_stuck:
             raise _no_answer()
 
     def _submit(self, function: Callable[[Cuda], Result]) -> Future[Result]:
-        return self._queue(lambda: function(self._cuda.result()))
+        def run() -> Result:
+            if self._failure is not None:
+                raise MienError(self._failure.problem, self._failure.remedy)
+            cuda = self._cuda.result()
+            try:
+                return function(cuda)
+            except BaseException as error:
+                clear_frames(error.__traceback__)  # what they hold of TensorRT must end here, and before the device
+                if isinstance(error, CudaError):
+                    self._give_up(error)
+                raise
+
+        return self._queue(run)
+
+    def _give_up(self, failure: CudaError) -> None:
+        """On the thread."""
+        while self.engines:
+            self.engines.pop().close()
+        self._close_device()
+        self._failure = failure
+
+    def _close_device(self) -> None:
+        """On the thread."""
+        if self._failure is None and self._cuda.exception() is None:
+            with suppress(MienError):  # a device that has gone cannot be released
+                self._cuda.result().close()
 
     def _queue(self, task: Callable[[], Result]) -> Future[Result]:
         future: Future[Result] = Future()
@@ -142,11 +183,10 @@ def _no_answer() -> MienError:
 
 
 class _Shared:
-    """The process's device thread and how many hold it."""
+    """The process's device thread."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.holders = 0
         self.thread: DeviceThread | None = None
 
 
@@ -160,25 +200,25 @@ def hold_device() -> DeviceThread:
         MienError: the device cannot be opened, or does not answer.
     """
     with _shared.lock:
-        if _shared.thread is None:
+        if _shared.thread is None or _shared.thread.has_failed:
             _shared.thread = DeviceThread(device.open_cuda)
-        _shared.holders += 1
         thread = _shared.thread
+        thread.holders += 1
     try:
         thread.call(lambda _: None)
     except BaseException:
-        release_device()
+        release_device(thread)
         raise
     return thread
 
 
-def release_device() -> None:
+def release_device(thread: DeviceThread) -> None:
     """Give the device thread back; the last holder's release frees the device's context and ends the thread.
 
     One that does not answer is kept for the next holder instead: another thread would wait for the same GPU.
     """
     with _shared.lock:
-        _shared.holders -= 1
-        if _shared.holders == 0 and _shared.thread is not None and not _shared.thread.is_stuck:
-            thread, _shared.thread = _shared.thread, None
+        thread.holders -= 1
+        if thread.holders == 0 and not thread.is_stuck:
+            _shared.thread = None if _shared.thread is thread else _shared.thread
             thread.close()

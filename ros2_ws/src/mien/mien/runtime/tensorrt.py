@@ -210,6 +210,7 @@ class Engine:
     def __init__(self, trt: ModuleType, engine: bytes, name: str) -> None:
         self._owned = ExitStack()
         self._thread = hold_device()
+        self._thread.engines.add(self._owned)
 
         def load(cuda: Cuda) -> tuple[LoadedEngine, str]:
             loaded = LoadedEngine(trt, engine, name, cuda)
@@ -252,4 +253,5 @@ class Engine:
     def close(self) -> None:
         """Free everything it holds, after what is running; the last engine's end releases the GPU."""
         self._thread.free(lambda _: self._owned.close())
-        release_device()
+        self._thread.engines.discard(self._owned)
+        release_device(self._thread)
