@@ -56,6 +56,35 @@ def test_each_moment_is_told_by_a_head_that_did_not_learn_from_it() -> None:
     assert (np.unique(seen, return_counts=True)[1] == FOLDS - 1).all()
 
 
+def test_a_class_that_was_labelled_in_one_go_is_not_held_out_as_a_whole() -> None:
+    world, memory = World(), Memory()
+    held_out_score(memory, world.base, world.moments(world.means, np.repeat(np.arange(4), [8, 8, 8, 16])))
+    assert all((one.classes.sum(axis=0) > 0).all() for one in memory.seen)
+
+
+class Tilted(Memory):
+    """Says a little more of the first class and less of the second, whatever it is taught."""
+
+    name = "tilted"
+
+    def fit(self, base: BaseHead, samples: Samples, start: Tensors | None, steps: int, tell: Tell) -> Tensors:
+        tensors = dict(super().fit(base, samples, start, steps, tell))
+        tensors["c.bias"] = tensors["c.bias"] + np.float32([0.1, -0.1, 0, 0])
+        return tensors
+
+
+@pytest.mark.parametrize("each", [1, 10])
+@pytest.mark.parametrize(("first", "accepted"), [(11, False), (18, True)])
+def test_a_gain_that_chance_explains_is_none(first: int, each: int, accepted: bool) -> None:
+    world = World(statistics=False)
+    blank = {name: np.zeros_like(values) for name, values in world.base.tensors.items()}
+    base = replace(world.base, tensors=blank)
+    classes = np.random.default_rng(0).permutation([0] * first + [1] * (20 - first)).repeat(each)
+    decision = decide(Tilted(), base, world.moments(world.means, classes))
+    assert decision.score_after > decision.score_before
+    assert decision.accepted == accepted
+
+
 def test_scores_are_those_of_the_formula() -> None:
     base = make_base("one layer", affect_range=(0.0, 1.0))
     still = {name: np.zeros_like(values) for name, values in base.tensors.items()}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.expression.head import HeadSpec, softmax
 from mien.personal.gate import score
 from mien.personal.learners import LEARNERS, say_nothing
 from mien.personal.learners.lda import Lda
-from mien.personal.learners.prototypes import NormalClasses, Prototypes
+from mien.personal.learners.prototypes import Classes, NormalClasses, Prototypes
 from mien.personal.learners.recentre import Recentre
 from mien.personal.samples import BaseHead, Samples
 from mien.personal.statistics import measure_statistics
-from tests.personal.heads import HEADS, World, make_base, make_samples
+from tests.personal.heads import HEADS, World, make_base, make_samples, output, part
 
 names = pytest.mark.parametrize("name", ["prototypes", "lda", "recentre"])
 
@@ -90,3 +92,35 @@ def test_with_much_data_it_is_fishers_discriminant(learner: NormalClasses) -> No
     truth = person - person.mean(axis=0)  # the clouds are round
     weight = found["c.weight"] - found["c.weight"].mean(axis=0)
     assert np.corrcoef(weight.ravel(), truth.ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("name", ["prototypes", "recentre"])
+def test_features_that_say_the_same_do_not_count_twice(name: str) -> None:
+    world = World()
+    samples = world.mixed(world.person(0.5), 40)
+    spec = msgspec.convert({"classes": output("softmax", part("face", 0, 120, ("c", "linear")))}, HeadSpec)
+    weight = np.hstack([world.base.tensors["c.weight"] / 2] * 2)
+    twice = {
+        tensor: weight if tensor == "c.weight" else np.hstack([values] * 2) if "statistics" in tensor else values
+        for tensor, values in world.base.tensors.items()
+    }
+    doubled = BaseHead(spec, twice, world.base.labels, 120, None)
+    embeddings = np.hstack([samples.embeddings] * 2)
+    once = LEARNERS[name].fit(world.base, samples, None, 0, say_nothing)
+    found = LEARNERS[name].fit(doubled, replace(samples, embeddings=embeddings), None, 0, say_nothing)
+    wanted = softmax(samples.embeddings @ once["c.weight"].T + once["c.bias"])
+    told = softmax(embeddings @ found["c.weight"].T + found["c.bias"])
+    np.testing.assert_allclose(told, wanted, atol=1e-3)
+
+
+def test_the_covariance_moves_from_the_base_datas_to_the_persons() -> None:
+    random = np.random.default_rng(0)
+    classes = Classes(
+        base_means=random.normal(size=(3, 8)),
+        base_variance=random.uniform(0.5, 2, 8),
+        means=random.normal(size=(3, 8)),
+        deviations=random.normal(size=(5, 8)),
+    )
+    covariance = (20 * np.diag(classes.base_variance) + classes.deviations.T @ classes.deviations) / 25
+    found = Lda(base_moments=20).whiten(classes)
+    np.testing.assert_allclose(found, np.linalg.solve(covariance, classes.means.T).T, rtol=1e-9)
