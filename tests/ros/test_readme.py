@@ -14,6 +14,7 @@ import cyclopts
 import numpy as np
 import pytest
 import yaml
+from rclpy.action import get_action_server_names_and_types_by_node
 from rclpy.node import Node
 
 from mien.cli import app
@@ -62,7 +63,7 @@ def graph(start_node, ros_node, tmp_path) -> Callable[[str, str], dict[str, str]
 
     def ask(node: str, what: str) -> dict[str, str]:
         found = getattr(ros_node, f"get_{what}_names_and_types_by_node")(node, "/here")
-        own = {name: types[0] for name, types in found if name not in COMMON_TOPICS}
+        own = {name: types[0] for name, types in found if name not in COMMON_TOPICS and "/_action/" not in name}
         names = {name: name.removeprefix("/here/") for name in own if not name.startswith(f"/here/{node}/")}
         return {relative: re.sub("/(msg|srv)/", "/", own[name]) for name, relative in names.items()}
 
@@ -81,6 +82,16 @@ def test_services(graph) -> None:
     listed = {code(cells[0]): code(cells[1]) for cells in rows(section("Services"))}
     eventually(lambda: graph("perception", "service"), listed)
     eventually(lambda: graph("camera", "service"), {})
+
+
+def test_actions(graph, ros_node) -> None:
+    listed = dict(re.findall(r"^The action `(\w+)` \(`mien_msgs/(\w+)`\)", section("Services"), re.MULTILINE))
+
+    def offered() -> dict[str, str]:
+        found = dict(get_action_server_names_and_types_by_node(ros_node, "perception", "/here"))
+        return {name.removeprefix("/here/"): types[0].rpartition("/")[2] for name, types in found.items()}
+
+    eventually(offered, listed)
 
 
 def test_parameters() -> None:
