@@ -16,6 +16,7 @@ from export.graph import export_graph
 from export.half import to_fp16
 from export.manifest import check_cards, describe, join_figures
 from export.output import new_bundle, write_file
+from export.qdq import quantised_share, read_model
 from export.quantize import quantize
 from mien.bundle import (
     MANIFEST_VERSION,
@@ -167,15 +168,18 @@ def _write_precisions(
 ) -> dict[Precision, File]:
     files: dict[Precision, File] = {}
     for precision in dict.fromkeys(precisions):
-        data = fp32
+        data, (source, licence) = fp32, origin
         if precision == "fp16":
             tell("fp16: converting")
             data = to_fp16(fp32)
         elif precision == "int8":
             tell("int8: calibrating")
             data = int8()
+            share = f"{quantised_share(read_model(data)):.0%} of the multiply-accumulates in int8"
+            tell(f"int8: {share}")
+            source = f"{source}; {share}"
         path = f"backbone.{precision}.onnx"
-        files[precision] = File(path, write_file(folder, path, data), *origin)
+        files[precision] = File(path, write_file(folder, path, data), source, licence)
     return files
 
 
