@@ -87,7 +87,7 @@ def test_recentring_is_a_shift_of_the_embedding(kind: str) -> None:
 def test_with_much_data_it_is_fishers_discriminant(learner: NormalClasses) -> None:
     world = World()
     person = world.person(0.5)
-    samples = world.mixed(person, 4000)
+    samples = world.mixed(person, 1500)
     found = learner.fit(world.base, samples, None, 0, say_nothing)
     truth = person - person.mean(axis=0)  # the clouds are round
     weight = found["c.weight"] - found["c.weight"].mean(axis=0)

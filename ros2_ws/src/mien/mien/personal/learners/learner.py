@@ -39,7 +39,7 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(self, base: BaseHead, samples: Samples, start: Tensors | None, steps: int, tell: Tell) -> Tensors:
-        """Learn from all samples. Outputs without labels, and those that it does not learn, stay the base head's.
+        """Learn from all samples. The last layers of outputs without labels stay as they are.
 
         Args:
             base: where learning is anchored.

@@ -16,6 +16,7 @@ class Sgd(Learner):
     """Mini-batches with Nesterov momentum; goes on from the last version.
 
     The momentum of the last run is not kept: a run begins at rest. The same samples and start give the same head.
+    Outputs learn together: where one has no labels, hidden layers that it shares with another move it, too.
 
     Args:
         epochs: rounds through the samples, when no number of steps is asked for (paper 002, section 3.2: 50).
@@ -63,7 +64,8 @@ class Sgd(Learner):
             loss, gradients = loss_and_gradients(base, dense, done, batch)
             found = dense.backward(tensors, done, gradients)
             for name in moving:  # as torch.optim.SGD(nesterov=True)
-                velocity[name] = self.momentum * velocity[name] + found[name]
+                velocity[name] *= self.momentum
+                velocity[name] += found[name]
                 tensors[name] -= self.learning_rate * (found[name] + self.momentum * velocity[name])
             tell(step + 1, steps, loss)
         return tensors
