@@ -22,6 +22,10 @@ MESSAGES = {
     "FacialLandmarks": (
         "std_msgs/Header header\nNormalizedPointOfInterest2D[70] landmarks\nuint32 height\nuint32 width\n"
     ),
+    "IdsMatch": (
+        "int8 UNSET=0\nint8 PERSON=1\nint8 FACE=2\nint8 BODY=3\nint8 VOICE=4\n"
+        "string id1\nint8 id1_type\nstring id2\nint8 id2_type\nfloat32 confidence\n"
+    ),
     "Expression": ("std_msgs/Header header\nstring expression\nfloat32 valence\nfloat32 arousal\nfloat32 confidence\n"),
 }
 PACKAGE = """<?xml version="1.0"?>

@@ -82,6 +82,6 @@ class People:
         return self.call(RollbackHead, "rollback_head", person_id=person_id, version=version)
 
 
-def left_to_right(robot: Driver, image: Any = TWO_FACES) -> list[FaceAffect]:
+def left_to_right(robot: Driver, image: Any = TWO_FACES, topic: str = "/image_raw") -> list[FaceAffect]:
     """The faces of an image that the robot is shown."""
-    return sorted(robot.read(image).faces, key=lambda face: face.box.x_offset)
+    return sorted(robot.read(image, topic).faces, key=lambda face: face.box.x_offset)

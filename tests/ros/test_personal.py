@@ -396,7 +396,7 @@ def test_a_flood_of_contradictory_labels_delays_no_frame(robot: Driver, people: 
     sent = latest = 0
     try:
         assert client.wait_for_service(20)
-        while sent < 160:
+        while sent < 80:
             while len(waiting) < 8:
                 label = SampleLabel(expression=words[sent % 3], annotator=f"a{sent}")
                 waiting.append(client.call_async(LabelSample.Request(person_id="anna", label=label)))
