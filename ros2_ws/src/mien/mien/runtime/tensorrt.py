@@ -74,7 +74,11 @@ def import_tensorrt() -> ModuleType:
     Raises:
         MienError: it cannot be imported.
     """
-    return require("tensorrt", "tensorrt")
+    try:
+        return require("tensorrt", "tensorrt")
+    except MienError as error:
+        jetson = "On a Jetson: sudo apt install python3-libnvinfer (JetPack's)"
+        raise MienError(error.problem, f"{jetson}. Elsewhere: pip install 'mien[tensorrt]'") from error
 
 
 def profile_of(onnx: bytes, name: str, largest_batch: int, input_size: tuple[int, int] | None = None) -> Profile | None:
