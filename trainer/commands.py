@@ -1,4 +1,4 @@
-"""`mien-train run, recipes, evaluate, report, bench`: from a recipe to trained stages and their report."""
+"""`mien-train run, personal, recipes, evaluate, report, bench`: from a recipe to trained stages and their report."""
 
 from __future__ import annotations
 
@@ -70,6 +70,40 @@ def run(
         print_json(result)
     else:
         show_result(result, resolved)
+        print(f"\nreport: {page}")
+
+
+def personal(
+    *,
+    data: str,
+    size: Literal["smoke", "study"] = "smoke",
+    out: Path | None = None,
+    jobs: Positive = 1,
+    general: str = "personal_general",
+    as_json: Json = False,
+) -> None:
+    """Measure what a person's own labels bring (paper 002), and write the report; given again, it goes on.
+
+    Args:
+        data: folder that holds affectnet and amigos; or `rendered`: rendered people stand in.
+        size: smoke takes minutes, study about an hour on rendered people.
+        out: folder for everything; by default out/personal-DATA-SIZE.
+        jobs: processes that work side by side and share the cores.
+        general: recipe of the general model, in a stage called general: a built-in one, or a yaml file.
+        as_json: print the result as JSON instead of tables.
+    """
+    with _stopped_by_ctrl_c():
+        from trainer.personal.run import Options, run_study
+        from trainer.personal.show import show_study
+        from trainer.show import run_progress
+
+        options = Options(data=data, size=size, out=out, workers=jobs, general=general)
+        with run_progress() as shown:
+            result, page = run_study(options, shown)
+    if as_json:
+        print_json(result)
+    else:
+        show_study(result)
         print(f"\nreport: {page}")
 
 

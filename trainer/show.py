@@ -60,18 +60,20 @@ class RunProgress:
             self._say(f"{_count(finished, 'job')} {'was' if finished == 1 else 'were'} done before")
 
     def told(self, job: Job, event: Trained | Literal["begins", "is done"], result: JobResult | None) -> None:
-        """What became of a job; its result when it is done."""
+        """What became of a job; when it is done, the result of one that trained a stage."""
         if event == "begins":
             self._began[job] = time.monotonic()
         if isinstance(event, Epoch):
             self._done[job] = event.epoch
         elif isinstance(event, float):
             self._done[job] = int(self._done.get(job, 0)) + min(event, _ALMOST)
-        if result is not None:
+        if event == "is done":
             self._done[job] = self._most[job]
-            kind = "training" if result.epochs[-1].validation_score is None else "validation"
-            seconds = time.monotonic() - self._began.pop(job)
-            self._say(f"{job}: {seconds:.1f} s, {kind} score {result.score:.3f}")
+            score = ""
+            if result is not None:
+                kind = "training" if result.epochs[-1].validation_score is None else "validation"
+                score = f", {kind} score {result.score:.3f}"
+            self._say(f"{job}: {time.monotonic() - self._began.pop(job):.1f} s{score}")
         running = ", ".join(str(one).partition(", ")[2] for one in self._began)
         self._progress.update(self._training, completed=sum(self._done.values()), description=running or "epochs")
 
@@ -96,7 +98,7 @@ def run_progress() -> Iterator[RunProgress]:
 
 def show_result(result: RecipeResult, recipe: Recipe) -> None:
     """Print tables and verdicts in short, those that hold a figure; every table says on whom."""
-    console, on = _console(), on_whom(result.data)
+    console, on = output_console(), on_whom(result.data)
     stands_in = f", stands in for {result.stands_in_for}" if result.stands_in_for else ""
     console.print(f"{result.title} ({result.recipe}, {result.size}, {_count(result.seeds, 'seed')}), {on}")
     console.print(f"network {result.architecture}{stands_in}; {result.machine}")
@@ -111,7 +113,7 @@ def show_result(result: RecipeResult, recipe: Recipe) -> None:
     verdicts = [verdict for verdict in result.verdicts if verdict.difference is not None]
     if verdicts:
         console.print(f"\nTrends · {on}")
-        console.print(_verdicts(verdicts))
+        console.print(verdict_table(verdicts))
     empty = {"table": len(tables) - len(filled), "trend": len(result.verdicts) - len(verdicts)}
     if any(empty.values()):
         told = " and ".join(_count(number, what) for what, number in empty.items() if number)
@@ -120,7 +122,7 @@ def show_result(result: RecipeResult, recipe: Recipe) -> None:
 
 def show_test(test: TestResult) -> None:
     """Print the figures of one test; the first line says on whom."""
-    console = _console()
+    console = output_console()
     people = "people not named" if test.people is None else f"{test.people} people"
     shared = "" if test.shared_people is None else f", {test.shared_people} of them also in training"
     console.print(f"{test.data}, {test.split}, {people}{shared}, {test.pictures} pictures")
@@ -167,7 +169,7 @@ def show_recipes(recipes: Sequence[RecipeSummary]) -> None:
     for one in recipes:
         seeds = (_seeds(of) for of in one.sizes.values())
         table.add_row(one.name, one.title, one.paper, one.architecture, str(one.stages), *seeds)
-    _console().print(table)
+    output_console().print(table)
 
 
 def on_whom(data: str) -> str:
@@ -201,9 +203,10 @@ def _cells(filled: FilledTable) -> Table:
     return table
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> Table:
+def verdict_table(verdicts: Sequence[Verdict], pairs: str = "seeds") -> Table:
+    """Findings as a table; `pairs`: what the differences are paired by."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("claim", "metric", "expected", "paper", "ours", "95 % interval", "seeds", "verdict"):
+    for name in ("claim", "metric", "expected", "paper", "ours", "95 % interval", pairs, "verdict"):
         table.add_column(name, overflow="fold")
     for verdict in map(fill_verdict, verdicts):
         claim = f"{verdict.claim} ({verdict.cite})"
@@ -212,7 +215,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def _console() -> Console:
+def output_console() -> Console:
     """Standard output; as wide as needed where it is no terminal, so that nothing is cut."""
     width = None if sys.stdout.isatty() else _WIDE
     return Console(markup=False, highlight=False, emoji=False, width=width)

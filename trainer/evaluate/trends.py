@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,32 @@ from trainer.stages.result import StageResult, Verdict
 
 EQUAL = 0.05
 """Differences up to this count as none for the sign 0 where the paper prints no difference, in units of the metric."""
+
+
+class Judged(NamedTuple):
+    """Mean of paired differences, bounds of its 95 % interval, and what follows; None where there are too few."""
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+
+
+def judge_differences(sign: str, margin: float, differences: Sequence[float]) -> Judged:
+    """Judge paired differences, as `judge` says.
+
+    Args:
+        sign: that is expected: +, - or 0.
+        margin: of a difference that counts as none, for the sign 0.
+        differences: one for each pair.
+    """
+    low, high = student_interval(list(differences)) if len(differences) >= LEAST_SEEDS else (None, None)
+    return Judged(
+        difference=float(np.mean(differences)) if differences else None,
+        low=low,
+        high=high,
+        verdict="not judged" if low is None or high is None else _verdict(sign, margin, low, high),
+    )
 
 
 def judge(recipe: Recipe, stages: Sequence[StageResult]) -> list[Verdict]:
@@ -57,29 +84,28 @@ def _judge(recipe: Recipe, trend: Trend, of_stage: dict[str, dict[int, StageResu
     ]
     first, second = sides
     differences = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
-    low, high = student_interval(differences) if len(differences) >= LEAST_SEEDS else (None, None)
+    judged = judge_differences(trend.sign, abs(trend.published or EQUAL), differences)
     return Verdict(
         claim=trend.claim,
         cite=trend.cite,
         metric=trend.metric,
         sign=trend.sign,
         published=trend.published,
-        difference=float(np.mean(differences)) if differences else None,
-        low=low,
-        high=high,
+        difference=judged.difference,
+        low=judged.low,
+        high=judged.high,
         seeds=len(differences),
-        verdict="not judged" if low is None or high is None else _verdict(trend, low, high),
+        verdict=judged.verdict,
         second_metric=trend.second_metric,
     )
 
 
-def _verdict(trend: Trend, low: float, high: float) -> str:
-    if trend.sign == "0":
-        margin = abs(trend.published or EQUAL)
+def _verdict(sign: str, margin: float, low: float, high: float) -> str:
+    if sign == "0":
         if -margin <= low and high <= margin:
             return "shown"
         return "opposite" if low > margin or high < -margin else "not shown"
-    if trend.sign == "-":
+    if sign == "-":
         low, high = -high, -low
     if low > 0:
         return "shown"

@@ -59,6 +59,7 @@ def _rgb(side: int, mean: tuple[float, ...], scale: tuple[float, ...]) -> InputS
     return InputSpec(side, side, "rgb", mean, scale)
 
 
+_HIDDEN = 64
 _IMAGENET = _rgb(224, (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375))
 
 
@@ -74,6 +75,10 @@ def _mobilenet_v1(side: int, width: float, parameters: float, macs: float) -> Ar
         macs_published=macs if side == 224 else 0,
         dropout=0.5 if side == 48 else 0.0,  # paper 003; the original's code has next to none (0.001)
     )
+
+
+def _mini_xception_dense() -> Pieces:
+    return Pieces(mini_xception(), [nn.Linear(1152, _HIDDEN)])
 
 
 def _without_dense(groups: Callable[[], list[nn.Module]]) -> Pieces:
@@ -142,6 +147,16 @@ _ALL = (
         parameters_published=0.06,
         citation='Arriaga and others 2017 (arXiv 1710.07557): "approximately 60,000 parameters", those that are not '
         "trained with them",
+    ),
+    Architecture(
+        name="mini_xception_dense",  # a small stand-in for AlexNet, whose dense part has hidden layers too (paper 002)
+        build=_mini_xception_dense,
+        input=InputSpec(64, 64, "grey", (127.5,), (2 / 255,)),
+        groups=5,
+        embedding_size=1152,
+        hidden=(_HIDDEN,),
+        parameters_published=0.19,
+        citation="by count: mini_xception with a hidden dense layer",
     ),
     Architecture(
         name="mobilenet_v2",

@@ -75,7 +75,9 @@ def _load_mini_xception(network: Network, model: str) -> None:
     split = convert_mini_xception(fetch(model))
     constants = onnx.load_model_from_string(split.backbone).graph.initializer
     arrays = [onnx.numpy_helper.to_array(constant) for constant in constants if constant.name not in _NOT_LEARNED]
-    _copy_in_order(network, [torch.tensor(np.asarray(array)) for array in arrays])
+    _copy_in_order(network, [torch.tensor(np.asarray(array)) for array in arrays], "parts.conv")
+    if network.architecture.hidden:  # the package has none
+        return
     head = {"weight": torch.tensor(split.weight), "bias": torch.tensor(split.bias)}
     tensors = {**network.state_dict(), **{f"parts.output.classes.{name}": head[name] for name in head}}
     transfer(network, tensors, Outputs(labels=LABELS))
@@ -91,7 +93,9 @@ class _Package(NamedTuple):
 
 _NOT_LEARNED = ("flat_shape", "shifts", "embedding_shape")
 _PACKAGES = {
-    "mini_xception": _Package("mini_xception", _load_mini_xception, "FER2013"),
+    **dict.fromkeys(
+        ("mini_xception", "mini_xception_dense"), _Package("mini_xception", _load_mini_xception, "FER2013")
+    ),
     "mobilenet_v2": _Package("mobilenet_v2_imagenet", _load_mobilenet_v2, "IN"),
     "efficientnet_lite0": _Package("efficientnet_lite0_imagenet", _load_efficientnet_lite0, "IN"),
 }
@@ -129,10 +133,10 @@ def _of_torchvision(name: str, tensors: dict[str, Tensor]) -> list[Tensor]:
     return [network.state_dict()[key] for key in learned]
 
 
-def _copy_in_order(network: Network, tensors: Iterable[Tensor]) -> None:
-    """Copy tensors into all parts but the output; both stand from the pictures to the output."""
+def _copy_in_order(network: Network, tensors: Iterable[Tensor], parts: str = "parts.") -> None:
+    """Copy tensors into all parts of such a name but the output; both stand from the pictures to the output."""
     state = network.state_dict()
-    names = [name for name in _learned(state) if not name.startswith("parts.output.")]
+    names = [one for one in _learned(state) if one.startswith(parts) and not one.startswith("parts.output.")]
     with torch.no_grad():
         for name, tensor in zip(names, (tensor for tensor in tensors if tensor.dim()), strict=True):  # no counters
             state[name].copy_(tensor)

@@ -82,7 +82,7 @@ class Progress(Protocol):
         """Jobs that are to be done, with their epochs at most; and how many were done before."""
 
     def told(self, job: Job, event: Trained | Literal["begins", "is done"], result: JobResult | None) -> None:
-        """What became of a job; its result when it is done."""
+        """What became of a job; when it is done, the result of one that trained a stage."""
 
 
 class Run:

@@ -68,6 +68,11 @@ class FilledTable(NamedTuple):
     rows: list[FilledRow]
 
     @property
+    def is_compared(self) -> bool:
+        """Whether there is more than our own figures."""
+        return any(group.width > 1 for group in self.groups)
+
+    @property
     def is_empty(self) -> bool:
         """Whether the run has not one figure for it."""
         return all(cell.ours == ABSENT for row in self.rows for cell in row.cells)

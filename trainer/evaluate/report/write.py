@@ -42,14 +42,7 @@ def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: Pi
         folder.mkdir(parents=True, exist_ok=True)
     answers = Answers(result.stages, folder)
     content = page_content(result, recipe, answers, picture)
-    templates = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["cell"] = _markdown
+    templates = report_templates()
     _write(folder / "report.json", msgspec.json.format(msgspec.json.encode(result)))
     _write(folder / "report.md", templates.get_template("summary.md.j2").render(content).encode())
     suspects = folder / "suspects.json"
@@ -62,8 +55,22 @@ def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: Pi
     return page
 
 
-def _template(name: str) -> str:
-    return resources.files("trainer.evaluate.report").joinpath(name).read_text(encoding="utf-8")
+def report_templates(package: str = __package__) -> jinja2.Environment:
+    """Templates of a package, and those of this one where it has none of that name."""
+
+    def template(name: str) -> str | None:
+        files = (resources.files(one).joinpath(name) for one in (package, __package__))
+        return next((file.read_text(encoding="utf-8") for file in files if file.is_file()), None)
+
+    templates = jinja2.Environment(
+        loader=jinja2.FunctionLoader(template),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["cell"] = _markdown
+    return templates
 
 
 def _markdown(text: object) -> str:

@@ -1,0 +1,289 @@
+"""The study from its settings to its report.
+
+out/personal-rendered-smoke/
+    study.json                      what is run here
+    general/                        the run of the general model's recipe (`trainer.stages.run`)
+    seed0/statistics.safetensors    of what the general model was trained on
+    seed0/PERSON/SHIFT.safetensors  embeddings of a person's pictures
+    seed0/PERSON-learning/          a job: measured.json once it is done
+    seed0/PERSON-no_transfer/       likewise
+    report.json, report.html, report.md
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from lightning_fabric import Fabric
+
+from mien.benchmark.machine import machine_facts
+from mien.errors import MienError
+from trainer.data.output import sole_writer, whole_file
+from trainer.personal import learning, no_transfer
+from trainer.personal.general import FOLDER, STAGE, open_general
+from trainer.personal.measured import Measured, read_measured, write_measured
+from trainer.personal.people import OWN_SHIFT, People, Person, embed
+from trainer.personal.report import write_report
+from trainer.personal.results import StudyResult, gather
+from trainer.personal.settings import SIZES, Settings, Size, check
+from trainer.stages.checkpoint import load_card
+from trainer.stages.claim import RENDERED
+from trainer.stages.fit import make_fabric
+from trainer.stages.jobs import Job, Trained, run_jobs
+from trainer.stages.run import Options as RecipeOptions
+from trainer.stages.run import Progress, run_recipe
+from trainer.stages.state import first_difference
+
+NAME = "personal"
+_FILE = "study.json"
+_LEARNING, _NO_TRANSFER = "learning", "no_transfer"
+_STEPS = 400.0
+"""About as many measurements as a job of learning makes; for the progress."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command asks for.
+
+    Attributes:
+        data: folder of the data sets, or `RENDERED`.
+        size: smoke or study.
+        out: folder of the study; None = out/personal-DATA-SIZE.
+        workers: processes that do jobs side by side.
+        general: recipe whose stage `general` is the general model: name of a built-in one, or path of a yaml file.
+        settings: None = those of the size.
+    """
+
+    data: str
+    size: Size
+    out: Path | None = None
+    workers: int = 1
+    general: str = "personal_general"
+    settings: Settings | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is run in a folder (study.json).
+
+    Attributes:
+        settings: of the study.
+        size: of the general model's recipe.
+        data: `RENDERED`, or the root's name.
+        root: absolute path of the data sets; None for renders.
+        general: name of the recipe, without its folder.
+        people: who takes part.
+        command: that was given last.
+        machine: processor, cores and load at the start.
+        versions: of Python, torch and mien.
+    """
+
+    settings: Settings
+    size: Size
+    data: str
+    root: str | None
+    general: str
+    people: tuple[str, ...] = ()
+    command: str
+    machine: str
+    versions: dict[str, str]
+
+
+class Study:
+    """A study in a folder: what its jobs need, made once in each process."""
+
+    def __init__(self, claim: Claim, folder: Path) -> None:
+        self.claim, self.folder = claim, folder
+
+    @property
+    def people(self) -> People:
+        """Where their pictures come from."""
+        own = self.claim.settings
+        root = None if self.claim.root is None else Path(self.claim.root)
+        return People(root, own.frames, own.side, own.first_person, own.people)
+
+    def shifts(self) -> tuple[float, ...]:
+        """Of the people: a real one is as it is."""
+        return self.claim.settings.shifts if self.claim.root is None else (OWN_SHIFT,)
+
+    def jobs(self) -> list[Job]:
+        """All of them: of each person with each general model, what is learned from labels and from nothing."""
+        return [
+            Job(NAME, f"{person}-{kind}", seed)
+            for kind in (_LEARNING, _NO_TRANSFER)
+            for seed in range(self.claim.settings.seeds)
+            for person in self.claim.people
+        ]
+
+    def work(self, job: Job, tell: Callable[[Trained], None]) -> None:
+        """Do a job."""
+        fabric = make_fabric()
+        person, _, kind = job.stage.rpartition("-")
+        own = self.folder / job.place
+        own.mkdir(parents=True, exist_ok=True)
+        rows = (self._learn if kind == _LEARNING else self._train)(person, job.seed, fabric, own, tell)
+        write_measured(own, rows)
+
+    def _learn(
+        self, person: str, seed: int, fabric: Fabric, _own: Path, tell: Callable[[Trained], None]
+    ) -> list[Measured]:
+        general = open_general(self.folder, seed, fabric)
+        by_shift = {}
+        for shift in self.shifts():
+            file = self.folder / f"seed{seed}" / person / f"{shift:g}.safetensors"
+            examples = self.people.examples(Person(person, shift), general.card)
+            by_shift[shift] = embed(general.network, examples, fabric, file)
+        number = self.claim.people.index(person)
+        subject = learning.Subject(general.base, by_shift, self.claim.settings, seed, number)
+        rows = []
+        for row in learning.experiments(subject):
+            rows.append(row)
+            tell(min(len(rows) / _STEPS, 0.99))
+        return rows
+
+    def _train(
+        self, person: str, seed: int, fabric: Fabric, own: Path, tell: Callable[[Trained], None]
+    ) -> list[Measured]:
+        card = load_card(self.folder / FOLDER / f"seed{seed}" / STAGE)
+        examples = self.people.examples(Person(person, OWN_SHIFT), card)
+        done = iter(range(1, 10**6))
+        total = 2 * self.claim.settings.folds
+        settings = self.claim.settings
+        return no_transfer.experiments(card, examples, settings, seed, fabric, own, lambda: tell(next(done) / total))
+
+
+def run_study(options: Options, progress: Progress) -> tuple[StudyResult, Path]:
+    """Do what is not finished of the study, and write its report.
+
+    Returns:
+        The result, and the page of the report.
+
+    Raises:
+        MienError: data, recipe or folder cannot be used, or a job failed. What is finished stays.
+    """
+    claim = _claim(options)
+    folder = options.out or Path("out") / f"{NAME}-{claim.data}-{claim.size}"
+    with sole_writer(folder):
+        claim = _check_claim(folder, claim)
+        study = Study(claim, folder)
+        claim = msgspec.structs.replace(claim, people=study.people.names())
+        _write_claim(folder, claim)
+        study = Study(claim, folder)
+        run_recipe(
+            RecipeOptions(
+                recipe=options.general,
+                data=options.data,
+                size=options.size,
+                out=folder / FOLDER,
+                workers=options.workers,
+                seeds=claim.settings.seeds,
+            ),
+            progress,
+        )
+        card = load_card(folder / FOLDER / "seed0" / STAGE)
+        for person in claim.people:
+            for shift in study.shifts():
+                study.people.examples(Person(person, shift), card, progress.prepared)
+        jobs = study.jobs()
+        undone = [job for job in jobs if read_measured(folder / job.place) is None]
+        progress.planned(dict.fromkeys(undone, 1), len(jobs) - len(undone))
+        fresh = study if options.workers == 1 else Study(claim, folder)
+        run_jobs(undone, fresh.work, options.workers, lambda job, event: progress.told(job, event, None))
+        return report_study(folder)
+
+
+def report_study(folder: Path) -> tuple[StudyResult, Path]:
+    """Write result and report of a study, finished or not, from what its finished jobs left.
+
+    Raises:
+        MienError: the folder holds no study, or no job of it is finished.
+    """
+    claim = _read_claim(folder)
+    found = {
+        (job.stage.rpartition("-")[0], job.seed, job.stage.rpartition("-")[2]): rows
+        for job in Study(claim, folder).jobs()
+        if (rows := read_measured(folder / job.place)) is not None
+    }
+    if not found:
+        raise MienError(f"{folder}: no job of the study is finished", "Give the same command again")
+    result = gather(
+        found,
+        claim.settings,
+        size=claim.size,
+        data=claim.data,
+        command=claim.command,
+        machine=claim.machine,
+        versions=claim.versions,
+    )
+    return result, write_report(result, folder)
+
+
+def _claim(options: Options) -> Claim:
+    is_rendered = options.data == RENDERED
+    root = Path(options.data).expanduser()
+    if not is_rendered and not root.is_dir():
+        raise MienError(
+            f"{root} is no folder",
+            f"Name the folder that holds affectnet and amigos, or let renders stand in: --data {RENDERED}",
+        )
+    settings = options.settings or SIZES[options.size]["rendered" if is_rendered else "real"]
+    check(settings)
+    facts = machine_facts()
+    data = RENDERED if is_rendered else root.resolve().name
+    words = ["mien-train", NAME, "--data", data, "--size", options.size]
+    words += (
+        ["--general", Path(options.general).name] if options.general != Options(data="", size="smoke").general else []
+    )
+    words += ["--jobs", str(options.workers)] if options.workers > 1 else []
+    return Claim(
+        settings=settings,
+        size=options.size,
+        data=data,
+        root=None if is_rendered else str(root.resolve()),
+        general=Path(options.general).name,
+        command=shlex.join(words),
+        machine=f"{facts['CPU']}; at the start {facts['other load']}",
+        versions={"Python": facts["Python"], **{name: version(name) for name in ("torch", "mien")}},
+    )
+
+
+def _check_claim(folder: Path, wanted: Claim) -> Claim:
+    """What is wanted, with machine and versions of what is there.
+
+    Raises:
+        MienError: the folder holds another study, or something else.
+    """
+    if not (folder / _FILE).exists():
+        if strangers := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
+            raise MienError(f"{folder} is not empty ({strangers[0]})", "Name a new or empty folder with --out")
+        return wanted
+    found = _read_claim(folder)
+    kept = {name: getattr(found, name) for name in ("machine", "versions")}
+    theirs, ours = (
+        {name: msgspec.to_builtins(getattr(one, name)) for name in ("settings", "size", "data", "root", "general")}
+        for one in (found, wanted)
+    )
+    if difference := first_difference(theirs, ours):
+        raise MienError(
+            f"{folder} holds another study: {difference}", "Name another folder with --out, or remove this one"
+        )
+    return msgspec.structs.replace(wanted, **kept)
+
+
+def _read_claim(folder: Path) -> Claim:
+    file = folder / _FILE
+    if not file.is_file():
+        raise MienError(
+            f"{folder} holds no study: {_FILE} is missing", "Name a folder that `mien-train personal` wrote"
+        )
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Claim)
+    except msgspec.MsgspecError as error:
+        raise MienError(f"{file} cannot be read ({error})", "Remove the folder and run the study again") from error
+
+
+def _write_claim(folder: Path, claim: Claim) -> None:
+    with whole_file(folder / _FILE) as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(claim)) + b"\n")
