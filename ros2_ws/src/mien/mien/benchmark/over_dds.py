@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -62,12 +62,7 @@ def measure_over_dds(
     Raises:
         MienError: ROS 2 is not installed, or one of the processes fails.
     """
-    for module in ("rclpy", "mien_msgs"):
-        if importlib.util.find_spec(module) is None:
-            raise MienError(f"The Python module {module} is missing", "Source ROS 2, or leave DDS out with --no-dds")
-    profile = large_image_profile()
-    environment = {**os.environ, **{name: str(profile) for name in _PROFILE_VARIABLES if profile is not None}}
-    namespace = f"/mien_bench_{os.getpid()}"
+    environment, namespace = ros_environment(), f"/mien_bench_{os.getpid()}"
     results: list[OverDds] = []
     for interval in sorted({case.detection_interval_frames for case in cases}):
         of_interval = [case for case in cases if case.detection_interval_frames == interval]
@@ -80,11 +75,11 @@ def measure_over_dds(
             "precision": backend.precision or "",
             "rep155": False,
         }
-        settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]
+        settings = settings_of(parameters)
         arguments = ["--ros-args", "-r", f"__ns:={namespace}"]
         with (
-            _process("mien.nodes.perception", [*arguments, *settings], environment) as node,
-            _process("mien.nodes.bench_camera", arguments, environment, request) as camera,
+            running("mien.nodes.perception", [*arguments, *settings], environment) as node,
+            running("mien.nodes.bench_camera", arguments, environment, request) as camera,
         ):
             for line in camera.stdout or ():
                 results.append(msgspec.json.decode(line, type=OverDds))
@@ -95,11 +90,32 @@ def measure_over_dds(
     return results, memory
 
 
+def ros_environment() -> dict[str, str]:
+    """The environment of nodes that send each other images.
+
+    Raises:
+        MienError: ROS 2 is not installed.
+    """
+    for module in ("rclpy", "mien_msgs"):
+        if importlib.util.find_spec(module) is None:
+            raise MienError(f"The Python module {module} is missing", "Source ROS 2, or leave DDS out with --no-dds")
+    profile = large_image_profile()
+    return {**os.environ, **{name: str(profile) for name in _PROFILE_VARIABLES if profile is not None}}
+
+
+def settings_of(parameters: Mapping[str, object]) -> list[str]:
+    """A node's parameters as arguments, after --ros-args."""
+    return [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]
+
+
 @contextmanager
-def _process(
-    module: str, arguments: list[str], environment: dict[str, str], request: Request | None = None
+def running(
+    module: str, arguments: list[str], environment: dict[str, str], request: msgspec.Struct | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs a module, is given a request on its input, and is ended as by Ctrl+C."""
+    """A process that runs a module, is given a request on its input, and is ended as by Ctrl+C.
+
+    What it prints is shown when the block raises a MienError. With a request, its output is a pipe.
+    """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as log:
         given.write(b"" if request is None else msgspec.json.encode(request))
         given.seek(0)

@@ -188,13 +188,38 @@ class Learning(msgspec.Struct, frozen=True):
     memory_mb: float
 
 
+class WhileLearning(msgspec.Struct, frozen=True):
+    """What a perception node's frames notice of learning: one face at 640x480, 30 frames a second, over DDS.
+
+    Rounds with and without learning take turns. A round with learning trains with sgd from its first frame to its last.
+
+    Attributes:
+        labels: stored by then.
+        frames: of each round.
+        label_to_output_ms: from the call of label_sample to the first emotions by the head that learned from it.
+        without_ms: from the arrival of an image at the node to its emotions, in each round without learning.
+        with_ms: the same in each round with learning.
+        p99_ratio: the 99th percentile with over that without learning, the median over the pairs of rounds.
+        p99_ratio_range: lowest and highest of the pairs.
+    """
+
+    labels: int
+    frames: int
+    label_to_output_ms: Times
+    without_ms: list[Times]
+    with_ms: list[Times]
+    p99_ratio: float
+    p99_ratio_range: tuple[float, float]
+
+
 class LearningReport(msgspec.Struct, frozen=True):
-    """What `mien bench --learning` finds; fields as in `Report`."""
+    """What `mien bench --learning` finds; `while_learning` only with DDS, other fields as in `Report`."""
 
     created: str
     command: str
     machine: dict[str, str]
     learning: Learning
+    while_learning: WhileLearning | None
     goals: list[Goal]
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mien.benchmark.law import PAPER_TABLE_6, paper_law_ms
-from mien.benchmark.results import Case, Goal, InProcess, LearningReport, Report, Times
+from mien.benchmark.results import Case, Goal, InProcess, LearningReport, Report, Times, WhileLearning
 
 _SHOWN_FROM_MS = 0.01
 """Stages that the bundle does not have take less."""
@@ -54,7 +54,24 @@ def learning_tables(report: LearningReport) -> list[Table]:
         rows.append([name, f"{times.median:.2f} ms", f"{times.p99:.2f} ms"])
     rows.append([f"memory of {found.people} people", f"{found.memory_mb:.1f} MB", ""])
     note = f"Learner ridge, embedding of {found.embedding_size} numbers, {found.classes} classes, one thread"
-    return [_goals(report.goals), Table("Learning a person", note, rows)]
+    shown = [_goals(report.goals), Table("Learning a person", note, rows)]
+    return [*shown, _while_learning(report.while_learning)] if report.while_learning is not None else shown
+
+
+def _while_learning(found: WhileLearning) -> Table:
+    rows = [["", "median", "p99"]]
+    for name, rounds in (("without learning", found.without_ms), ("while sgd trains", found.with_ms)):
+        medians, p99s = [one.median for one in rounds], [one.p99 for one in rounds]
+        rows.append([name, *(f"{min(all_ms):.1f} to {max(all_ms):.1f} ms" for all_ms in (medians, p99s))])
+    times = found.label_to_output_ms
+    rows.append(["label to changed output", f"{times.median:.1f} ms", f"{times.p99:.1f} ms"])
+    low, high = found.p99_ratio_range
+    note = (
+        f"Perception node, one face, 30 frames a second, {found.labels} labels; {len(found.with_ms)} rounds of "
+        f"{found.frames} frames each, taking turns. Of p99 with over without learning, the median is "
+        f"{found.p99_ratio:.2f} ({low:.2f} to {high:.2f})"
+    )
+    return Table("A node's frames while it learns", note, rows)
 
 
 def learning_facts(report: LearningReport) -> dict[str, str]:

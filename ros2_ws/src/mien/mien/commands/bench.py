@@ -25,6 +25,7 @@ from mien.benchmark.over_dds import large_image_profile, measure_over_dds
 from mien.benchmark.results import Case, LearningReport, OverDds, Report
 from mien.benchmark.scenes import DESCRIPTION, check_faces
 from mien.benchmark.tables import Table, facts, learning_facts, learning_tables, markdown, print_tables, tables
+from mien.benchmark.while_learning import measure_while_learning
 from mien.bundle import Precision, open_bundle
 from mien.errors import MienError
 from mien.models.default_bundle import default_bundle
@@ -63,7 +64,8 @@ def bench(
         precision: Of the backbone's files; without it the backend's own choice.
         bundle: Folder or .zip with the models; without it the default bundle.
         dds: Also measure with camera and perception node in separate processes; needs ROS 2.
-        learning: Measure instead how long learning a person takes on one thread; needs no bundle.
+        learning: Measure instead how long learning a person takes on one thread, and with DDS what a node's frames
+            notice of it.
     """
     check_faces(faces)
     if json is not None and json.startswith("--"):
@@ -71,7 +73,7 @@ def bench(
     if frames < MINIMUM_FRAMES:
         raise MienError(f"--frames cannot be {frames}", f"Give at least {MINIMUM_FRAMES}")
     if learning:
-        learned = _measure_learning()
+        learned = _measure_learning(bundle, dds)
         _hand_over(learned, learning_facts(learned), learning_tables(learned), json, save)
     else:
         report = _measure(sorted(set(faces)), frames, BackendOptions(backend, threads, precision), bundle, dds)
@@ -92,10 +94,11 @@ def _hand_over(
         _write(save, markdown(report.command, about, shown).encode())
 
 
-def _measure_learning() -> LearningReport:
+def _measure_learning(bundle: Path | None, dds: bool) -> LearningReport:
     machine = machine_facts()
     found = measure_learning()
-    return LearningReport(_now(), _command(), machine, found, learning_goals(found))
+    frames = measure_while_learning(bundle or default_bundle()) if dds else None
+    return LearningReport(_now(), _command(), machine, found, frames, learning_goals(found, frames))
 
 
 def _measure(faces: list[int], frames: int, backend: BackendOptions, path: Path | None, dds: bool) -> Report:

@@ -33,14 +33,18 @@ MOST_LOST_IN_A_ROW = 10
 
 
 class BenchCamera:
-    """Publishes one image at a time at the camera's rate and catches the answer to it."""
+    """Publishes one image at a time at the camera's rate and catches the answer to it.
+
+    Attributes:
+        node: of this process; it is served while an answer is waited for.
+    """
 
     def __init__(self) -> None:
-        self._node = rclpy.create_node("bench_camera")
-        self._images = self._node.create_publisher(ImageMessage, "image_raw", qos_profile_sensor_data)
-        self._node.create_subscription(FaceAffectArray, "emotions", self._receive, 10)
+        self.node = rclpy.create_node("bench_camera")
+        self._images = self.node.create_publisher(ImageMessage, "image_raw", qos_profile_sensor_data)
+        self.node.create_subscription(FaceAffectArray, "emotions", self._receive, 10)
         self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         self._answer: tuple[FaceAffectArray, float] | None = None
         self._next_s = 0.0
         self._lost_in_a_row = 0
@@ -48,7 +52,7 @@ class BenchCamera:
     def wait_for_node(self) -> bool:
         """Wait until somebody subscribes to the images; returns whether that happened in time."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self._images.get_subscription_count() == 0 or self._node.count_publishers("emotions") == 0:
+        while self._images.get_subscription_count() == 0 or self.node.count_publishers("emotions") == 0:
             if time.monotonic() > deadline:
                 return False
             self._executor.spin_once(timeout_sec=0.05)
@@ -59,7 +63,7 @@ class BenchCamera:
         round_trip_ms, node_ms, in_process_ms, faces_found = [], [], [], []
         for index in range(WARM_UP_FRAMES + frames):
             image = scene.frame(index)
-            answer = self._exchange(image)
+            answer = self.exchange(image)
             started_s = time.perf_counter()
             pipeline.process([Frame(image, str(case), index / RATE_HZ)])
             computing_ms = (time.perf_counter() - started_s) * 1e3
@@ -85,14 +89,14 @@ class BenchCamera:
     def close(self) -> None:
         """End the node."""
         self._executor.shutdown()
-        self._node.destroy_node()
+        self.node.destroy_node()
 
-    def _exchange(self, image: Image) -> tuple[FaceAffectArray, float] | None:
+    def exchange(self, image: Image) -> tuple[FaceAffectArray, float] | None:
         """Publish a frame when it is due; returns its emotions and the round trip in ms, None when none came."""
         while (rest_s := self._next_s - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=rest_s)
         self._next_s = time.monotonic() + 1 / RATE_HZ
-        message = encode_image(image, self._node.get_clock().now().to_msg(), "camera")
+        message = encode_image(image, self.node.get_clock().now().to_msg(), "camera")
         self._answer = None
         started_s = time.perf_counter()
         self._images.publish(message)

@@ -227,7 +227,6 @@ class Personal:
     def _personalised(self, outcome: Outcome) -> None:
         self._lookup.put_head(outcome.head)
         self._learned = {"last_learning_samples": outcome.samples, "last_learning_accepted": outcome.success}
-        self._reload()  # labels may have come meanwhile, and their answers before this one
 
     def _forget_here(self, person_id: str) -> None:
         self._faces.forget(person_id)

@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +49,9 @@ from mien.personal.people import People
 from mien.personal.samples import BaseHead, Cancelled
 from mien.personal.wire import Answered, Asked, Failed, Told, asked_decoder, encode_message, read_message
 
-_LOWER_PRIORITY = 10
+_LOWER_PRIORITY, _LOWEST_PRIORITY = 10, 19
+_TELL_EVERY_S = 0.1
+"""How far learning is: thousands of steps a second would keep the node busier than its frames."""
 _MOST_TOGETHER = 256
 """Requests that are taken from the queue at once."""
 
@@ -76,7 +79,7 @@ class _Service:
 
     def __init__(self, people: People, answers: _Answers) -> None:
         self._people, self._answers = people, answers
-        self._learning = ThreadPoolExecutor(1, "personalise")
+        self._learning = ThreadPoolExecutor(1, "personalise", _give_way)
         self._order = threading.Lock()  # heads are told in the order in which they came into use
         self._cancels: dict[int, tuple[str, threading.Event]] = {}
 
@@ -138,12 +141,9 @@ class _Service:
                 event.set()
 
     def _personalise(self, number: int, request: Personalise, event: threading.Event) -> None:
-        def tell(progress: Progress) -> None:
-            self._answers.send(Told(number, progress))
-
         def learn() -> Outcome:
             try:
-                return self._people.personalise(request, tell, event.is_set)
+                return self._people.personalise(request, self._telling(number), event.is_set)
             except Cancelled:
                 nothing = StoredHead(request.person_id, 0, b"")
                 return Outcome(False, "Cancelled: nothing of it was kept", nothing, 0, math.nan, math.nan, 0.0)
@@ -154,6 +154,24 @@ class _Service:
             if isinstance(result, Outcome):  # labels may have changed the head since
                 result = msgspec.structs.replace(result, head=self._people.head(request.person_id))
             self._answers.give(number, result)
+
+    def _telling(self, number: int) -> Callable[[Progress], None]:
+        """Tells the first step, the last ones and some between."""
+        told_s = -math.inf
+
+        def tell(progress: Progress) -> None:
+            nonlocal told_s
+            now_s = time.monotonic()
+            if progress.step == progress.steps or now_s - told_s >= _TELL_EVERY_S:
+                told_s = now_s
+                self._answers.send(Told(number, progress))
+
+        return tell
+
+
+def _give_way() -> None:
+    """Learning afresh has time; a label, which another thread learns from, has not."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)  # on Linux, of this thread alone
 
 
 def _attempt(act: Callable[[], Any]) -> Any:
@@ -193,6 +211,7 @@ def _read_all(file: BinaryIO, asked: queue.Queue[Asked | None]) -> None:
 
 def main() -> int:
     """Answer what standard input asks; returns the exit status."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the node may run in real time: this must not
     os.nice(_LOWER_PRIORITY)
     os.umask(0o077)  # what is stored here is nobody else's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the node says when to end
