@@ -225,12 +225,13 @@ def test_memory_is_that_of_the_process() -> None:
 
 def test_learning_is_measured_by_itself(tmp_path: Path) -> None:
     written, page = tmp_path / "learning.json", tmp_path / "learning.md"
-    done = run_bench("--learning", "--json", str(written), "--save", str(page))
+    done = run_bench("--learning", "--no-dds", "--json", str(written), "--save", str(page))
     assert done.returncode == 0, done.stderr
     report = msgspec.json.decode(written.read_bytes(), type=LearningReport)
     found = report.learning
     assert 0 < found.update_ms.median < found.refit_ms.median < found.gsx_ms.median
     assert found.memory_mb > 0.5  # 50 heads of 8 · 1152 numbers are 1.8 MB
     assert {goal.name: goal.measured for goal in report.goals}["one more label"] == found.update_ms.median
+    assert report.while_learning is None
     assert f"{found.refit_ms.median:.2f} ms" in done.stdout
     assert f"{found.gsx_ms.median:.2f} ms" in page.read_text()
