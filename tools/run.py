@@ -1,11 +1,12 @@
 """Shows what mien does: plays a face video to the perception node and records what it reads (`make run`).
 
-    .venv/bin/python tools/run.py                     # a public video that a package carries
+    .venv/bin/python tools/run.py                     # a public video that a package carries; then teach its person
     .venv/bin/python tools/run.py interview.mp4       # another video, picture, folder, bag, or webcam (0)
     .venv/bin/python tools/run.py 0 --record          # … storing pictures too; ask whoever they show
 
 Camera, perception and recorder are processes of their own that talk over DDS, as on a robot. On a machine with
-`ros2 launch`, demo.launch.py of mien_bringup does the same.
+`ros2 launch`, demo.launch.py of mien_bringup does the same. A second part teaches the perception node the person of the
+public video: some of its moments are labelled, the others show what that changes. Nobody is remembered in the end.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,10 +34,14 @@ from mien.models.fetch import fetch
 from mien.sources import open_source
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO_LABELS = ROOT / "tools" / "demo_video_labels.json"
 DDS_PROFILE = ROOT / "launch" / "fastdds_large_images.xml"
+LESSON, PEOPLE = Path("logs", "lesson"), "people"
 RESULTS = ("report.html", "annotated.mp4", "emotions.jsonl", "satisfaction.jsonl", "summary.json")
 READY_TIMEOUT_S, DRAIN_TIMEOUT_S, STOP_TIMEOUT_S = 60.0, 5.0, 60.0
 QUIET_S = 0.4
+FINISHING = ("camera", "lesson")
+"""Nodes that end by themselves."""
 
 
 class NodeError(Exception):
@@ -125,7 +131,7 @@ class Nodes:
         deadline_s = time.monotonic() + timeout_s
         while not (fulfilled := condition()) and time.monotonic() < deadline_s and not self._stopping.is_set():
             for node in self._nodes:
-                if node.status is not None and not (node.module == "camera" and node.status == 0):
+                if node.status is not None and not (node.module in FINISHING and node.status == 0):
                     raise node.failure(f"ended with status {node.status}")
             self._stopping.wait(0.02)
         return fulfilled or self._stopping.is_set()
@@ -143,9 +149,12 @@ def main() -> int:
     status = 0
     try:
         with sole_run(arguments.out):
+            forget_all(arguments.out)
             source, recording = prepare(arguments.source, arguments.record)
             try:
                 play(source, {**recording, "out_dir": str(arguments.out.resolve())}, stopping)
+                if arguments.source is None and not stopping.is_set():
+                    learn(source, arguments.out.resolve(), stopping)
             except NodeError as error:
                 print(f"\nmien: {error}", file=sys.stderr)
                 status = 1
@@ -225,6 +234,30 @@ def play(source: str, recording: dict[str, object], stopping: threading.Event) -
         nodes.wait_until(quiet(out / "emotions.jsonl"), DRAIN_TIMEOUT_S)
 
 
+def learn(source: str, out: Path, stopping: threading.Event) -> None:
+    """Teach the person in the video, and add to the recording what that changed. Nobody is remembered afterwards."""
+    model = find_model("demo_video")
+    consent = f"None: a public video of the package {model.package} {model.version}, learned for a minute"
+    logs = out / LESSON
+    logs.mkdir(exist_ok=True)
+    print("Learning: the video is shown again, and some of its moments are labelled …", flush=True)
+    try:
+        with Nodes(logs, stopping) as nodes:
+            people = {"people_folder": str(logs / PEOPLE), "identity": "off", "questions_per_hour": 0.0}
+            nodes.start("perception", image_qos="reliable", **people)
+            lesson = nodes.start(
+                "lesson", source=source, labels=str(DEMO_LABELS), consent_statement=consent, out_dir=str(out)
+            )
+            nodes.wait_until(lambda: lesson.status == 0, float("inf"))
+    finally:
+        forget_all(out)
+
+
+def forget_all(out: Path) -> None:
+    """Remove what was learned of people, also by an earlier run that was killed."""
+    shutil.rmtree(out / LESSON / PEOPLE, ignore_errors=True)
+
+
 def quiet(file: Path) -> Callable[[], bool]:
     """A condition: the file has not grown for QUIET_S."""
     seen: dict[str, float] = {"size": -1, "since_s": 0}
@@ -270,6 +303,9 @@ def show_results(out: Path) -> bool:
         f"\n{summary['frames_in']} images in, {summary['frames_processed']} processed, {dropped} dropped; "
         f"faces: {len(summary['faces'])}; median latency {latency} ms"
     )
+    if learned := summary["learned"]:
+        changes = (f"{name} {one['before']:.0%} → {one['after']:.0%}" for name, one in learned["held_out"].items())
+        print(f"{learned['labels']} labels changed the true label's probability, held out: {', '.join(changes)}")
     for file in (out / name for name in RESULTS):
         if file.exists():
             print(f"  {file}  ({file.stat().st_size / 1e3:.0f} kB)")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +18,9 @@ import psutil
 import pytest
 
 from mien.models.fetch import fetch
+from mien.recording.reading import Recording
+from mien.recording.report import REPORT_FILE, render_report
+from mien.recording.summary import SUMMARY_FILE, NodeFigures, summarise
 from tests.ros.harness import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,6 +134,7 @@ def test_a_clip_becomes_lines_a_video_a_summary_and_a_report(run, clip) -> None:
     assert cv2.VideoCapture(str(one.out / "annotated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= 0.7 * FRAMES
     for name in one.names() - {"logs"}:
         assert f"out/{name}" in one.output
+    assert summary["learned"] is None  # nobody has labels of somebody's own video
 
 
 def test_pictures_of_somebodys_own_source_are_not_stored_unasked(run, clip) -> None:
@@ -215,3 +221,63 @@ def test_a_folder_that_cannot_be_written_is_named(run, tmp_path) -> None:
     assert one.wait() == 2
     assert "cannot be written" in one.output
     assert "Traceback" not in one.output
+
+
+# ---- the second part: labels change the head of the person on screen
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """tools/run.py as a module."""
+    spec = importlib.util.spec_from_file_location("run_script", ROOT / "tools" / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    return module
+
+
+@pytest.fixture
+def recorded(tmp_path) -> Path:
+    """The folder of a recording."""
+    found = summarise(Recording(), NodeFigures(), "test", "", "2026-01-01T00:00:00+00:00", {}, {})
+    (tmp_path / "logs").mkdir()
+    (tmp_path / SUMMARY_FILE).write_bytes(found.to_json())
+    (tmp_path / REPORT_FILE).write_text(render_report(found, Recording(), [], has_video=False))
+    return tmp_path
+
+
+def test_labels_change_the_head_of_the_person_on_screen(script, clip, recorded, monkeypatch) -> None:
+    learned, held_out = (  # she cries
+        {"start_s": start_s, "end_s": start_s + 0.5, "expression": "sadness", "held_out": start_s > 0}
+        for start_s in (0.0, 1.0)
+    )
+    labels = recorded / "logs" / "labels.json"
+    labels.write_text(json.dumps({"about": "A test's.", "spans": [learned, held_out]}))
+    monkeypatch.setattr(script, "DEMO_LABELS", labels)
+    script.learn(str(clip), recorded, threading.Event())
+    found = json.loads((recorded / SUMMARY_FILE).read_text())["learned"]
+    assert (found["labels"], found["heads"], found["forgotten_samples"], found["forgotten_heads"]) == (5, 5, 5, 5)
+    sadness = found["held_out"]["sadness"]
+    assert sadness["frames"] == len([n for n in range(FRAMES) if 1.0 <= n / RATE_HZ <= 1.5])
+    assert 0 < sadness["before"] < sadness["after"] < 1
+    assert 0 < found["label_to_output_ms"]["median"] <= found["label_to_output_ms"]["max"]
+    assert "Learned for this person" in (recorded / REPORT_FILE).read_text()
+    assert not (recorded / script.LESSON / script.PEOPLE).exists()
+
+
+def test_nobody_is_remembered_after_ctrl_c(script, recorded) -> None:
+    stopping = threading.Event()
+    before = (recorded / REPORT_FILE).read_bytes(), (recorded / SUMMARY_FILE).read_bytes()
+    teaching = threading.Thread(target=script.learn, args=(str(fetch("demo_video")), recorded, stopping))
+    teaching.start()
+    people = recorded / script.LESSON / script.PEOPLE
+
+    def is_stored() -> bool:
+        return any(b"a public video" in file.read_bytes() for file in people.rglob("*") if file.is_file())
+
+    wait_for(is_stored, 60, "the first person in the store")
+    stopping.set()
+    teaching.join(60)
+    assert not teaching.is_alive()
+    assert not people.exists()
+    assert before == ((recorded / REPORT_FILE).read_bytes(), (recorded / SUMMARY_FILE).read_bytes())

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Series = NDArray[np.float64]
 BINS = 300
 _WIDTH, _HEIGHT = 1000.0, 100.0  # the SVG's own units; the page stretches them
+_PERCENT = ("0 %", "50 %", "100 %")
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,33 @@ def area_chart(title: str, lines: Sequence[Line], span: Span) -> str:
             for start, stop in _stretches(upper)
         ]
         lower = upper
-    return _frame(title, lines, "".join(shapes), ("0 %", "50 %", "100 %"), span)
+    return _frame(title, lines, "".join(shapes), _PERCENT, span)
 
 
 def line_chart(title: str, lines: Sequence[Line], low: float, high: float, span: Span) -> str:
     """Curves between two limits, with marks at the limits and in their middle."""
-    shapes = [
-        f'<polyline fill="none" stroke="{line.colour}" points="{_points(start, line.values[start:stop], low, high)}"/>'
-        for line in lines
-        for start, stop in _stretches(line.values)
-    ]
     marks = tuple(f"{value:+g}" if value else "0" for value in (low, (low + high) / 2, high))
-    return _frame(title, lines, "".join(shapes), marks, span)
+    return _frame(title, lines, _curves(lines, low, high), marks, span)
+
+
+def share_chart(
+    title: str,
+    lines: Sequence[Line],
+    span: Span,
+    moments_s: Sequence[float],
+    stretches_s: Sequence[tuple[float, float]],
+) -> str:
+    """Curves from 0 to 1, over stretches of time that are shaded and moments with an upright stroke."""
+
+    def x(time_s: float) -> float:
+        return (time_s - span.start_s) / max(span.duration_s, 1e-9) * _WIDTH
+
+    shaded = (
+        f'<rect class="shaded" x="{x(start_s):.1f}" y="0" width="{x(stop_s) - x(start_s):.1f}" height="{_HEIGHT:g}"/>'
+        for start_s, stop_s in stretches_s
+    )
+    strokes = (f'<path class="moment" d="M{x(moment_s):.1f} 0V{_HEIGHT:g}"/>' for moment_s in moments_s)
+    return _frame(title, lines, f"{''.join(shaded)}{''.join(strokes)}{_curves(lines, 0.0, 1.0)}", _PERCENT, span)
 
 
 def time_marks(span: Span) -> list[float]:
@@ -100,6 +116,14 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _curves(lines: Sequence[Line], low: float, high: float) -> str:
+    return "".join(
+        f'<polyline fill="none" stroke="{line.colour}" points="{_points(start, line.values[start:stop], low, high)}"/>'
+        for line in lines
+        for start, stop in _stretches(line.values)
+    )
 
 
 def _legend(lines: Sequence[Line]) -> str:

@@ -45,6 +45,8 @@ p{margin:4px 0}
 .chart figcaption{grid-column:1/3;font-weight:600;margin-bottom:8px}
 .chart svg{width:100%;height:150px;display:block}
 .chart .grid{stroke:var(--line)}
+.chart .shaded{fill:#eef2f7}
+.chart .moment{stroke:#b42318;stroke-dasharray:3 3}
 .chart svg *{vector-effect:non-scaling-stroke}
 .chart polyline{stroke-width:2;stroke-linejoin:round}
 .chart .y{display:flex;flex-direction:column;justify-content:space-between;text-align:right;padding-right:8px;
@@ -148,7 +150,8 @@ def _reasons(dropped: dict[str, int] | None) -> str:
     return f"dropped: {reasons}" if reasons else "dropped"
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
+    """A part of the page; the body is HTML."""
     return f"<section><h2>{html.escape(title)}</h2>{body}</section>"
 
 
@@ -165,11 +168,11 @@ def _pictures(samples: Sequence[Sample], has_video: bool) -> str:
     video = '<p class="faint small">All of it: <a href="annotated.mp4">annotated.mp4</a></p>' if has_video else ""
     title = "The surest moment of each expression" if samples else "Video"
     pictures = f'<div class="pictures">{"".join(figures)}</div>' if samples else ""
-    return _section(title, pictures + video) if samples or has_video else ""
+    return section(title, pictures + video) if samples or has_video else ""
 
 
 def _face(face: FaceSummary, series: FaceSeries, recording: Recording) -> str:
-    table = series.probability_table()
+    probabilities = series.probability_table()
     span = Span(0.0, recording.duration_s)
     if face.last_s - face.first_s < SHORT_SHARE * span.duration_s:
         span = Span(face.first_s, face.last_s - face.first_s)
@@ -180,7 +183,7 @@ def _face(face: FaceSummary, series: FaceSeries, recording: Recording) -> str:
         return Line(name, colour, bridged(binned(times, values, span), gap))  # type: ignore[arg-type]
 
     areas = [
-        curve(label, EXPRESSION_COLOURS.get(label, _OTHER_COLOUR), series.time_s, table[:, i])
+        curve(label, EXPRESSION_COLOURS.get(label, _OTHER_COLOUR), series.time_s, probabilities[:, i])
         for i, label in enumerate(series.labels)
     ]
     charts = [area_chart("Expression probabilities", areas, span)] if areas else []
@@ -195,7 +198,7 @@ def _face(face: FaceSummary, series: FaceSeries, recording: Recording) -> str:
             score = curve("score", _SATISFACTION_COLOUR, satisfaction.time_s, memoryview(satisfaction.score))
             about = f"Satisfaction with {subject}" if subject else "Satisfaction"
             charts.append(line_chart(about, [score], -1.0, 1.0, span))
-    return _section(f"Face {face.id}, seen for {clock(round(face.seconds, 1))}", "".join(charts))
+    return section(f"Face {face.id}, seen for {clock(round(face.seconds, 1))}", "".join(charts))
 
 
 def _expressions(summary: Summary) -> str:
@@ -211,7 +214,7 @@ def _expressions(summary: Summary) -> str:
         for label, seconds in summary.expression_seconds.items()
         if seconds > 0
     ]
-    return _section("How long each expression was the most probable", _table(("", "", "", ""), rows)) if rows else ""
+    return section("How long each expression was the most probable", table(("", "", "", ""), rows)) if rows else ""
 
 
 def _faces(faces: Sequence[FaceSummary]) -> str:
@@ -226,7 +229,7 @@ def _faces(faces: Sequence[FaceSummary]) -> str:
         )
         for face in faces
     ]
-    return _section("Faces", _table(("face", "seen", "from, to", "mostly", "valence", "arousal"), rows))
+    return section("Faces", table(("face", "seen", "from, to", "mostly", "valence", "arousal"), rows))
 
 
 def _satisfaction(people: Sequence[SatisfactionSummary]) -> str:
@@ -242,7 +245,7 @@ def _satisfaction(people: Sequence[SatisfactionSummary]) -> str:
         for one in sorted(people, key=lambda one: -one.observed_s)
     ]
     head = ("face", "subject", "level", "score, −1 to 1", "confidence", "observed")
-    return _section("Satisfaction at the end", _table(head, rows)) if rows else ""
+    return section("Satisfaction at the end", table(head, rows)) if rows else ""
 
 
 def _facts(summary: Summary) -> str:
@@ -252,10 +255,10 @@ def _facts(summary: Summary) -> str:
             f"{stage} {figures['median']:g}" for stage, figures in summary.stages_ms.items() if "median" in figures
         )
     pairs = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(str(value))}</dd>" for key, value in facts.items())
-    return _section("How this was made", f'<dl class="small">{pairs}</dl>')
+    return section("How this was made", f'<dl class="small">{pairs}</dl>')
 
 
-def _table(head: Sequence[str], rows: Sequence[Iterable[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Iterable[str]]) -> str:
     """Cells are HTML; a long table is cut, saying so."""
     title = f"<tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr>" if any(head) else ""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows[:MAXIMUM_ROWS])

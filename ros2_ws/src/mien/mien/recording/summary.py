@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mien.recording.lesson import Learned
 from mien.recording.reading import FaceSeries, Recording
 
 SUMMARY_FILE = "summary.json"
@@ -65,6 +66,7 @@ class Summary(msgspec.Struct, frozen=True):
         model: name, sha256 and what the node said about its runtime.
         recorder: lines and pictures written, dropped or failed, and messages that could not be read.
         versions: of Python, ROS and packages.
+        learned: what labels changed, where a lesson followed.
     """
 
     source: str
@@ -84,6 +86,7 @@ class Summary(msgspec.Struct, frozen=True):
     model: dict[str, str]
     recorder: dict[str, Any]
     versions: dict[str, str]
+    learned: Learned | None = None
 
     def to_json(self) -> bytes:
         """Readable JSON."""
