@@ -33,10 +33,9 @@ def to_fp16(model: bytes) -> bytes:
     Raises:
         MienError: its numbers are too large for fp16, or so small that they vanish.
     """
-    onnx = require("onnx", "robot")
-    parsed = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model))
-    half = encode(_Typing(onnx, parsed).convert())
-    shape = [size.dim_value or 4 for size in parsed.graph.input[0].type.tensor_type.shape.dim]
+    half = convert(model)
+    sizes = require("onnx", "robot").load_model_from_string(model).graph.input[0].type.tensor_type.shape.dim
+    shape = [size.dim_value or 4 for size in sizes]
     expected, found = (run_graph(data, noise(tuple(shape))) for data in (model, half))
     for name, values in expected.items():
         with np.errstate(invalid="ignore"):  # infinite values give NaN
@@ -44,6 +43,16 @@ def to_fp16(model: bytes) -> bytes:
         if not cosine >= SMALLEST_COSINE:  # NaN is none
             raise _out_of_range(f"the cosine between its {name} and that in fp32 is {cosine:.4f}")
     return half
+
+
+def convert(model: bytes) -> bytes:
+    """`to_fp16` without a look at what becomes of the numbers; what multiplies int8 stays as it is.
+
+    Raises:
+        MienError: its weights are too large for fp16.
+    """
+    onnx = require("onnx", "robot")
+    return encode(_Typing(onnx, onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model))).convert())
 
 
 class _Typing:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from export.half import to_fp16
+from export.half import convert, to_fp16
 from export.parity import cosines, expected_agreement
 from export.qdq import (
     LEVELS,
@@ -87,14 +87,17 @@ def quantize(model: bytes, pictures: Floats, head: Head) -> bytes:
             "Not one layer of this network can be int8 without changing its embeddings or labels",
             "Export it in fp16, or calibrate it on other pictures",
         )
-    return _others_in_half(insert_pairs(model, roundings, order[:count]))
+    int8 = insert_pairs(model, roundings, order[:count])
+    return convert(int8) if _is_half_enough(model) else int8
 
 
-def _others_in_half(model: bytes) -> bytes:
+def _is_half_enough(model: bytes) -> bool:
+    """Whether fp16 holds a network's numbers."""
     try:
-        return to_fp16(model)
-    except MienError:  # its numbers are too large or too small
-        return model
+        to_fp16(model)
+    except MienError:
+        return False
+    return True
 
 
 def _embeddings(model: bytes, pictures: Floats) -> Floats:

@@ -1,8 +1,9 @@
 """Builds an engine of every file that the export can write, with TensorRT-RTX, which needs no GPU for it.
 
 Every architecture, in every precision, with weights that have learned nothing; the detector and the landmarks. int8 has
-all convolutions quantised, more than a trained network may keep. What builds here is parsed and optimised by
-TensorRT-RTX, whose interface is TensorRT 11's; that TensorRT 10.3 takes it, and that it runs, is not shown.
+all convolutions quantised, more than a trained network may keep; mixed has each third one in fp16. What builds here is
+parsed and optimised by TensorRT-RTX, whose interface is TensorRT 11's; that TensorRT 10.3 takes it, and that it runs,
+is not shown.
 
 python tools/check_export.py [ARCHITECTURE …]
 """
@@ -20,8 +21,8 @@ import torch
 from torchvision.models.resnet import Bottleneck
 
 from export.graph import export_graph
-from export.half import to_fp16
-from export.qdq import convolutions, insert_pairs, read_model
+from export.half import convert, to_fp16
+from export.qdq import insert_pairs
 from export.quantize import find_roundings
 from mien.bundle import open_bundle
 from mien.errors import MienError, require
@@ -74,8 +75,10 @@ def files(name: str) -> Iterator[tuple[str, bytes]]:
         fp32 = export_graph([network])
         yield f"{name} fp32", fp32
         yield f"{name} fp16", to_fp16(fp32)
-        chosen = [node.output[0] for node in convolutions(read_model(fp32))]
-        yield f"{name} int8", insert_pairs(fp32, find_roundings(fp32, noise(network)), chosen)
+        roundings = find_roundings(fp32, noise(network))
+        yield f"{name} int8", insert_pairs(fp32, roundings, roundings)
+        some = [output for number, output in enumerate(roundings) if number % 3]
+        yield f"{name} mixed", convert(insert_pairs(fp32, roundings, some))
 
 
 def settled(name: str) -> Network:

@@ -33,11 +33,11 @@ def test_a_network_that_fails_is_counted_and_the_others_are_built(
     *lines, total = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("no_such_network")
     assert "FAILED: " in lines[0]
-    assert [" ".join(line.split()[:2]) for line in lines[1:4]] == [
-        f"mini_xception {one}" for one in ("fp32", "fp16", "int8")
+    assert [" ".join(line.split()[:2]) for line in lines[1:5]] == [
+        f"mini_xception {one}" for one in ("fp32", "fp16", "int8", "mixed")
     ]
-    assert lines[4].startswith("detector")
-    assert total.endswith("4 files built, 1 failed")
+    assert lines[5].startswith("detector")
+    assert total.endswith("5 files built, 1 failed")
 
 
 def test_networks_of_many_layers_do_not_enlarge_roundings(tool: ModuleType) -> None:
