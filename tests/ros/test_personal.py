@@ -17,6 +17,8 @@ from mien_msgs.msg import LabelRequest, Person, SampleLabel
 from mien_msgs.srv import BeginInteraction, EndInteraction, ExportPerson, LabelSample
 from rclpy.action import ActionClient
 
+from mien.bundle import open_bundle
+from mien.pipeline import Frame, Pipeline, PipelineSettings
 from tests.ros.driver import Driver, perception
 from tests.ros.harness import Collector, wait_for
 from tests.ros.people import STEADY, People, left_to_right, three_layer_bundle
@@ -26,9 +28,14 @@ EMPTY = np.full((360, 640, 3), 90, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def robot(tmp_path_factory: pytest.TempPathFactory, ros_domain_id: int) -> Iterator[Driver]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds all that the node reads and writes."""
+    return tmp_path_factory.mktemp("personal")
+
+
+@pytest.fixture(scope="module")
+def robot(folder: Path, ros_domain_id: int) -> Iterator[Driver]:
     """A node that learns people, whose head has three layers and whom nobody helps to recognise people."""
-    folder = tmp_path_factory.mktemp("personal")
     parameters = {
         "bundle": str(three_layer_bundle(folder / "bundle")),
         "people_folder": str(folder / "people"),
@@ -214,6 +221,29 @@ def test_after_forgetting_the_base_head_answers_at_once(robot: Driver, people: P
     assert not again.success
     assert "anna" in again.message
     assert "anna" not in robot.process.output.lower()
+
+
+def test_nothing_of_a_forgotten_person_is_left_in_any_file(robot: Driver, people: People, folder: Path) -> None:
+    pipeline = Pipeline(open_bundle(folder / "bundle"), PipelineSettings(detection_interval_frames=1), lambda: "f1")
+    (shown,) = pipeline.process([Frame(demo_frame(), "", 0.0)])[0]
+    pipeline.close()
+    (face,) = robot.read(demo_frame()).faces
+    statement = "My own words of consent"
+    assert people.enroll("zoe42", face.face_id, display_name="Zoe Example", consent_statement=statement).success
+    robot.read(demo_frame())
+    assert people.label("anger", person="zoe42", annotator="watcher7").success
+    exported = people.call(ExportPerson, "export_person", person_id="zoe42")
+    assert exported.success, exported.message
+    patterns = [b"zoe42", b"Zoe Example", statement.encode(), b"watcher7", shown.embedding[:4].tobytes()]
+    assert all(found(pattern, folder) for pattern in patterns)
+    assert people.forget("zoe42").success
+    assert [pattern for pattern in patterns if found(pattern, folder)] == []
+    assert not Path(exported.path).exists()
+
+
+def found(pattern: bytes, folder: Path) -> bool:
+    """Whether some file below a folder, the node's log among them, holds a pattern."""
+    return any(pattern in file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
 def test_heads_go_back_and_forth(robot: Driver, people: People) -> None:
