@@ -114,7 +114,7 @@ class Nodes:
         for node in reversed(self._nodes):
             node.stop()
         for node in self._nodes:
-            if node.status != 0:
+            if node.status not in (0, -signal.SIGINT):  # the latter: stopped before it listened to signals
                 raise node.failure(f"ended with status {node.status}")
 
     def start(self, module: str, **parameters: object) -> NodeProcess:
@@ -254,8 +254,17 @@ def learn(source: str, out: Path, stopping: threading.Event) -> None:
 
 
 def forget_all(out: Path) -> None:
-    """Remove what was learned of people, also by an earlier run that was killed."""
-    shutil.rmtree(out / LESSON / PEOPLE, ignore_errors=True)
+    """Remove what was learned of people, also by an earlier run that was killed.
+
+    Raises:
+        MienError: it cannot be removed.
+    """
+    folder = out / LESSON / PEOPLE
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise MienError(f"{folder} cannot be removed ({error.strerror})", "Remove it: it is about people") from error
 
 
 def quiet(file: Path) -> Callable[[], bool]:
