@@ -55,6 +55,8 @@ class Perception(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("perception")
+        self._people = PersonalServices(self)
+        self._personalize = PersonalizeAction(self, self._people)  # first: rclpy destroys a node that fails below, too
         self._values = declare(self, PARAMETERS)
         self._configured = False
         self.add_on_set_parameters_callback(self._set_parameters)
@@ -74,8 +76,6 @@ class Perception(LifecycleNode):
         numbers = count(1)
         self._new_id = lambda: f"{token}{next(numbers)}"
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self._people = PersonalServices(self)
-        self._personalize = PersonalizeAction(self, self._people)
         self.create_timer(1.0, self._look_after)
 
     def start(self) -> None:
