@@ -15,8 +15,9 @@ _METRICS = ("valence_rmse", "arousal_rmse", "accuracy")
 def curves(figures: Figures) -> list[Chart]:
     """Error against the share of labels, one line for each sampler, from none to all (paper 002, Fig. 6)."""
     found = []
-    for way in CURVES:
-        for protocol, divided in (("frames", "random frames"), ("blocks", "blocks of time")):
+    for way, protocols in CURVES.items():
+        for protocol in protocols:
+            divided = {"frames": "random frames", "blocks": "blocks of time"}[protocol]
             for metric in _METRICS:
                 title = f"{words(metric)}, {way}, {divided}"
                 chart = line_chart(title, "labels, %", words(metric), _lines(figures, way, protocol, metric))

@@ -141,6 +141,7 @@ FINDINGS = (
         _transfer(_WAY),
         "valence_rmse",
         "0",
+        protocols=("frames",),
     ),
     Finding(
         "Arousal: 30 % of the labels are as good as all",
@@ -149,6 +150,7 @@ FINDINGS = (
         _transfer(_WAY),
         "arousal_rmse",
         "0",
+        protocols=("frames",),
     ),
     *(
         Finding(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import safetensors.numpy
 from lightning_fabric import Fabric
 
 from mien.errors import MienError
 from mien.personal.samples import BaseHead
 from mien.personal.statistics import measure_statistics
+from trainer.data.labels import UNKNOWN
 from trainer.data.output import whole_file
 from trainer.models import Network
 from trainer.models.heads import make_head
@@ -57,8 +59,8 @@ def open_general(folder: Path, seed: int, fabric: Fabric) -> General:
     if not file.is_file():
         claim = read_claim(folder / FOLDER)
         train = Run(claim, folder / FOLDER).material.part(STAGE, seed, 0).train
-        every = max(1, len(train) // _MOST_PICTURES)
-        shown = train.subset(train.numbers[::every])
+        named = np.flatnonzero(train.classes != UNKNOWN)
+        shown = train.take(named[:: max(1, len(named) // _MOST_PICTURES)])
         samples = samples_of(shown, embeddings_of(network, shown, fabric))
         file.parent.mkdir(exist_ok=True)
         with whole_file(file) as partial:

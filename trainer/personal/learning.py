@@ -15,7 +15,7 @@ from mien.personal.samples import BaseHead, Samples, Tensors
 from mien.personal.sampling import SAMPLERS, Rows, choose, dropout_uncertainty
 from trainer.personal.measured import Key, Measured, Told, figures, pooled, tell
 from trainer.personal.people import OWN_SHIFT
-from trainer.personal.protocol import PROTOCOLS, Fold, by_class, divide, drifting, later, mislabel
+from trainer.personal.protocol import PROTOCOLS, Fold, Protocol, by_class, divide, drifting, later, mislabel
 from trainer.personal.settings import Settings
 
 BASE = "base"
@@ -23,14 +23,15 @@ PUBLISHED = "sgd"
 """The way of paper 002: all dense layers, by gradients."""
 GATED = f"{DEFAULT_LEARNER}, with gate"
 """What a robot does unless told otherwise."""
+LAST_LAYER = f"{PUBLISHED}, last layer"
 WAYS: Mapping[str, Learner] = {
     PUBLISHED: LEARNERS[PUBLISHED],
-    f"{PUBLISHED}, last layer": Sgd(last_layer_only=True),
+    LAST_LAYER: Sgd(last_layer_only=True),
     **{name: learner for name, learner in LEARNERS.items() if name != PUBLISHED},
 }
 """By name; all with the robot's own settings."""
-CURVES = (PUBLISHED, DEFAULT_LEARNER)
-"""Ways whose curves are drawn."""
+CURVES: Mapping[str, tuple[Protocol, ...]] = {PUBLISHED: ("frames",), DEFAULT_LEARNER: PROTOCOLS}
+"""Ways whose curves are drawn, and for which division; by gradients as published only, which takes time."""
 FEW_SAMPLERS = ("random", "gsx")
 WRONG_SHARE = 0.1
 
@@ -125,9 +126,14 @@ def _all_labels(subject: Subject) -> Iterator[Measured]:
             yield subject.measure(Key("transfer", protocol, name), subject.own, way)
 
 
+def _usual(subject: Subject) -> dict[str, Fit]:
+    """All ways but the one of the last layer, which is compared with all labels only."""
+    return {name: way for name, way in subject.ways().items() if name != LAST_LAYER}
+
+
 def _shifts(subject: Subject) -> Iterator[Measured]:
     for shift, samples in subject.by_shift.items():
-        for name, way in subject.ways().items():
+        for name, way in _usual(subject).items():
             yield subject.measure(Key("shift", "blocks", name, amount=shift), samples, way)
 
 
@@ -139,24 +145,25 @@ def _few(subject: Subject) -> Iterator[Measured]:
         for sampler in FEW_SAMPLERS:
             orders = _orders(subject, sampler, "blocks", samples, max(subject.settings.few))
             for count in subject.settings.few:
-                for name, way in subject.ways().items():
+                for name, way in _usual(subject).items():
                     key = Key(experiment, "blocks", name, sampler, count)
                     yield subject.measure(key, samples, _chosen(orders, lambda _of: count, way))  # noqa: B023
 
 
 def _curves(subject: Subject) -> Iterator[Measured]:
     for protocol in PROTOCOLS:
+        ways = [name for name, protocols in CURVES.items() if protocol in protocols]
         for sampler in SAMPLERS:
             orders = _orders(subject, sampler, protocol, subject.own, 0)
             for share in subject.settings.shares:
-                for name in CURVES:
+                for name in ways:
                     way = _chosen(orders, lambda of: max(1, round(share * of)), subject.ways()[name])  # noqa: B023
                     yield subject.measure(Key("curve", protocol, name, sampler, share), subject.own, way)
 
 
 def _hard_cases(subject: Subject) -> Iterator[Measured]:
     own = subject.own
-    for name, way in subject.ways().items():
+    for name, way in _usual(subject).items():
         yield subject.measure(Key("class order", "blocks", name), own, _in_class_order(subject, name, way))
         yield subject.measure(Key("first classes", "blocks", name), own, _of_first_classes(way))
         yield subject.measure(Key("wrong labels", "blocks", name), own, _misled(subject, way))

@@ -118,9 +118,14 @@ def _facts(result: StudyResult) -> list[tuple[str, str]]:
         ("people", people),
         ("pictures of each", str(own.frames or "all there are") + ", four seconds apart"),
         ("seeds", f"{result.seeds} of {own.seeds}"),
+        *((f"settings of {name}", _words(values)) for name, values in result.learners.items() if values),
         ("machine", result.machine),
         ("versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
     ]
+
+
+def _words(values: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items())
 
 
 def _settings(settings: Settings) -> str:

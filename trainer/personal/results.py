@@ -40,6 +40,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
         machine: processor, cores and load at the start.
         versions: of Python, torch and mien.
         settings: of the study.
+        learners: settings of the ways of learning, by name.
         people: whose jobs are finished, at least in part.
         seeds: repetitions that are finished, at least in part.
         entries: all figures.
@@ -53,6 +54,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     versions: dict[str, str]
     settings: Settings
+    learners: dict[str, dict[str, float]]
     people: tuple[str, ...]
     seeds: int
     entries: list[Entry]
@@ -112,6 +114,7 @@ def gather(
     found: Mapping[tuple[str, int, str], Sequence[Measured]],
     settings: Settings,
     *,
+    learners: dict[str, dict[str, float]],
     size: str,
     data: str,
     command: str,
@@ -123,6 +126,7 @@ def gather(
     Args:
         found: by person, seed and kind of job.
         settings: of the study.
+        learners: settings of the ways of learning, by name.
         size: of the study.
         data: name of the data.
         command: that repeats it.
@@ -152,6 +156,7 @@ def gather(
         machine=machine,
         versions=versions,
         settings=settings,
+        learners=learners,
         people=people,
         seeds=len({seed for _, seed, _ in found}),
         entries=entries,

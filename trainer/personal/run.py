@@ -22,8 +22,9 @@ from lightning_fabric import Fabric
 
 from mien.benchmark.machine import machine_facts
 from mien.errors import MienError
-from trainer.data.output import sole_writer, whole_file
+from trainer.data.output import sole_writer
 from trainer.personal import learning, no_transfer
+from trainer.personal.claim import Claim, check_claim, read_claim, write_claim
 from trainer.personal.general import FOLDER, STAGE, open_general
 from trainer.personal.measured import Measured, read_measured, write_measured
 from trainer.personal.people import OWN_SHIFT, People, Person, embed
@@ -36,10 +37,8 @@ from trainer.stages.fit import make_fabric
 from trainer.stages.jobs import Job, Trained, run_jobs
 from trainer.stages.run import Options as RecipeOptions
 from trainer.stages.run import Progress, run_recipe
-from trainer.stages.state import first_difference
 
 NAME = "personal"
-_FILE = "study.json"
 _LEARNING, _NO_TRANSFER = "learning", "no_transfer"
 _STEPS = 400.0
 """About as many measurements as a job of learning makes; for the progress."""
@@ -65,32 +64,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings | None = None
 
 
-class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is run in a folder (study.json).
-
-    Attributes:
-        settings: of the study.
-        size: of the general model's recipe.
-        data: `RENDERED`, or the root's name.
-        root: absolute path of the data sets; None for renders.
-        general: name of the recipe, without its folder.
-        people: who takes part.
-        command: that was given last.
-        machine: processor, cores and load at the start.
-        versions: of Python, torch and mien.
-    """
-
-    settings: Settings
-    size: Size
-    data: str
-    root: str | None
-    general: str
-    people: tuple[str, ...] = ()
-    command: str
-    machine: str
-    versions: dict[str, str]
-
-
 class Study:
     """A study in a folder: what its jobs need, made once in each process."""
 
@@ -110,10 +83,11 @@ class Study:
 
     def jobs(self) -> list[Job]:
         """All of them: of each person with each general model, what is learned from labels and from nothing."""
+        own = self.claim.settings
         return [
             Job(NAME, f"{person}-{kind}", seed)
-            for kind in (_LEARNING, _NO_TRANSFER)
-            for seed in range(self.claim.settings.seeds)
+            for kind, seeds in ((_LEARNING, own.seeds), (_NO_TRANSFER, min(own.seeds, own.seeds_without_transfer)))
+            for seed in range(seeds)
             for person in self.claim.people
         ]
 
@@ -166,10 +140,10 @@ def run_study(options: Options, progress: Progress) -> tuple[StudyResult, Path]:
     claim = _claim(options)
     folder = options.out or Path("out") / f"{NAME}-{claim.data}-{claim.size}"
     with sole_writer(folder):
-        claim = _check_claim(folder, claim)
+        claim = check_claim(folder, claim)
         study = Study(claim, folder)
         claim = msgspec.structs.replace(claim, people=study.people.names())
-        _write_claim(folder, claim)
+        write_claim(folder, claim)
         study = Study(claim, folder)
         run_recipe(
             RecipeOptions(
@@ -200,7 +174,7 @@ def report_study(folder: Path) -> tuple[StudyResult, Path]:
     Raises:
         MienError: the folder holds no study, or no job of it is finished.
     """
-    claim = _read_claim(folder)
+    claim = read_claim(folder)
     found = {
         (job.stage.rpartition("-")[0], job.seed, job.stage.rpartition("-")[2]): rows
         for job in Study(claim, folder).jobs()
@@ -211,6 +185,7 @@ def report_study(folder: Path) -> tuple[StudyResult, Path]:
     result = gather(
         found,
         claim.settings,
+        learners=claim.learners,
         size=claim.size,
         data=claim.data,
         command=claim.command,
@@ -243,47 +218,8 @@ def _claim(options: Options) -> Claim:
         data=data,
         root=None if is_rendered else str(root.resolve()),
         general=Path(options.general).name,
+        learners={name: {key: float(value) for key, value in vars(one).items()} for name, one in learning.WAYS.items()},
         command=shlex.join(words),
         machine=f"{facts['CPU']}; at the start {facts['other load']}",
         versions={"Python": facts["Python"], **{name: version(name) for name in ("torch", "mien")}},
     )
-
-
-def _check_claim(folder: Path, wanted: Claim) -> Claim:
-    """What is wanted, with machine and versions of what is there.
-
-    Raises:
-        MienError: the folder holds another study, or something else.
-    """
-    if not (folder / _FILE).exists():
-        if strangers := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
-            raise MienError(f"{folder} is not empty ({strangers[0]})", "Name a new or empty folder with --out")
-        return wanted
-    found = _read_claim(folder)
-    kept = {name: getattr(found, name) for name in ("machine", "versions")}
-    theirs, ours = (
-        {name: msgspec.to_builtins(getattr(one, name)) for name in ("settings", "size", "data", "root", "general")}
-        for one in (found, wanted)
-    )
-    if difference := first_difference(theirs, ours):
-        raise MienError(
-            f"{folder} holds another study: {difference}", "Name another folder with --out, or remove this one"
-        )
-    return msgspec.structs.replace(wanted, **kept)
-
-
-def _read_claim(folder: Path) -> Claim:
-    file = folder / _FILE
-    if not file.is_file():
-        raise MienError(
-            f"{folder} holds no study: {_FILE} is missing", "Name a folder that `mien-train personal` wrote"
-        )
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Claim)
-    except msgspec.MsgspecError as error:
-        raise MienError(f"{file} cannot be read ({error})", "Remove the folder and run the study again") from error
-
-
-def _write_claim(folder: Path, claim: Claim) -> None:
-    with whole_file(folder / _FILE) as partial:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(claim)) + b"\n")

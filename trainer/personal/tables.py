@@ -11,7 +11,7 @@ from trainer.evaluate.report.figures import ABSENT, difference_text, heading, te
 from trainer.evaluate.report.tables import Cell, FilledRow, FilledTable, Group
 from trainer.personal import no_transfer
 from trainer.personal.findings import HARD_CASES
-from trainer.personal.learning import BASE, CURVES, FEW_SAMPLERS, GATED, PUBLISHED, WAYS
+from trainer.personal.learning import BASE, CURVES, FEW_SAMPLERS, GATED, LAST_LAYER, PUBLISHED, WAYS
 from trainer.personal.measured import Key
 from trainer.personal.results import Figures, Floats, over_people
 
@@ -33,7 +33,7 @@ def settings(figures: Figures) -> FilledTable:
         no_transfer.ARM: "no transfer",
         BASE: "transfer, no labels (0 %)",
         PUBLISHED: f"transfer, all labels (100 %), {PUBLISHED}, all dense layers",
-        f"{PUBLISHED}, last layer": f"transfer, all labels, {PUBLISHED}, last layer only",
+        LAST_LAYER: f"transfer, all labels, {PUBLISHED}, last layer only",
         DEFAULT_LEARNER: f"transfer, all labels, {DEFAULT_LEARNER} (the robot's default)",
     }
     rows = []
@@ -83,7 +83,7 @@ def shifts(figures: Figures) -> FilledTable:
 
 def elbows(figures: Figures) -> FilledTable:
     """Where the curves bend."""
-    places = [(way, protocol, metric) for way in CURVES for protocol in _PROTOCOLS for metric in _ERRORS]
+    places = [(way, protocol, metric) for way in CURVES for protocol in CURVES[way] for metric in _ERRORS]
     columns = [f"{heading(metric)}, {way}, {_PROTOCOLS[protocol]}" for way, protocol, metric in places]
     rows = []
     for sampler in SAMPLERS:
@@ -96,8 +96,8 @@ def elbows(figures: Figures) -> FilledTable:
 def samplers(figures: Figures) -> list[FilledTable]:
     """Each sampler minus random choice, share by share."""
     result = []
-    for way in CURVES:
-        for protocol, words in _PROTOCOLS.items():
+    for way, protocols in CURVES.items():
+        for protocol in protocols:
             others = [(metric, sampler) for metric in _ERRORS for sampler in SAMPLERS if sampler != "random"]
             columns = [f"{heading(metric)}, {sampler} − random" for metric, sampler in others]
             rows = []
@@ -108,7 +108,7 @@ def samplers(figures: Figures) -> list[FilledTable]:
                     for metric, sampler in others
                 ]
                 rows.append((f"{100 * share:.0f} %", cells))
-            result.append(_table(f"Samplers minus random choice, {way}, {words}", columns, rows))
+            result.append(_table(f"Samplers minus random choice, {way}, {_PROTOCOLS[protocol]}", columns, rows))
     return result
 
 
@@ -135,7 +135,7 @@ def few(figures: Figures) -> list[FilledTable]:
 
 def hard_cases(figures: Figures) -> FilledTable:
     """What is learned on bad days, minus the base head."""
-    arms = (PUBLISHED, *(name for name in WAYS if name != PUBLISHED), GATED)
+    arms = (*(name for name in WAYS if name != LAST_LAYER), GATED)
     columns = [f"{heading(metric)}, {arm}" for metric in (*_ERRORS, "accuracy") for arm in arms]
     rows = []
     for case in HARD_CASES:
