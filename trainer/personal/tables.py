@@ -10,7 +10,7 @@ from mien.personal.sampling import SAMPLERS
 from trainer.evaluate.report.figures import ABSENT, difference_text, heading, text
 from trainer.evaluate.report.tables import Cell, FilledRow, FilledTable, Group
 from trainer.personal import no_transfer
-from trainer.personal.findings import HARD_CASES
+from trainer.personal.findings import HARD
 from trainer.personal.learning import BASE, CURVES, FEW_SAMPLERS, GATED, LAST_LAYER, PUBLISHED, WAYS
 from trainer.personal.measured import Key
 from trainer.personal.results import Figures, Floats, over_people
@@ -138,13 +138,12 @@ def hard_cases(figures: Figures) -> FilledTable:
     arms = (*(name for name in WAYS if name != LAST_LAYER), GATED)
     columns = [f"{heading(metric)}, {arm}" for metric in (*_ERRORS, "accuracy") for arm in arms]
     rows = []
-    for case in HARD_CASES:
-        protocol = "later" if case in ("later", "drift away", "drift back") else "blocks"
+    for case, (protocol, words) in HARD.items():
         cells = []
         for metric in (*_ERRORS, "accuracy"):
             base = figures.of(Key(case, protocol, BASE), metric)
             cells += [_change(metric, figures.of(Key(case, protocol, arm), metric) - base) for arm in arms]
-        rows.append((case, cells))
+        rows.append((words, cells))
     return _table("Learning minus the base head", columns, rows)
 
 
