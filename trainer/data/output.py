@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mien.errors import MienError
 
-_AGAIN = "give the same command again: it goes on where it stopped"
+_AGAIN = "give the same command again"
+"""Whether it goes on where it stopped, or begins anew, the command's own help says."""
 
 
 @contextmanager

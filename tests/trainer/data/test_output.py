@@ -34,7 +34,10 @@ def test_a_limit_of_file_sizes_is_told_from_a_folder_of_others(tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_and_a_used_up_quota_are_named(number: int) -> None:
-    with pytest.raises(MienError, match=r"disk is full, or this user's share.*goes on"), output_errors(Path("file")):
+    with (
+        pytest.raises(MienError, match=r"disk is full, or this user's share.*give the same command again$"),
+        output_errors(Path("file")),
+    ):
         raise OSError(number, "no room")
 
 
