@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mien.bundle import Accuracy, File, Manifest
+from trainer.stages.material import names_renders
 
 _LAW = (
     "It judges what a face shows, not what a person feels. People must be told that it is at work. In the European "
@@ -13,6 +14,10 @@ _LAW = (
     "unless a figure above says so."
 )
 _UNCROPPED = "It was trained on whole pictures: in a camera's image it sees the scene, not one face."
+_RENDERED = (
+    "It has last learned from rendered faces only, which differ from real ones: it is for trying things out, and no "
+    "product for real faces. Figures on renders say nothing of these."
+)
 _PRECISIONS = {
     "fp32": "as it was trained",
     "fp16": "convolutions in half precision, means over maps in fp32",
@@ -39,11 +44,19 @@ def model_card(manifest: Manifest) -> bytes:
         f"(value − {_numbers(spec.mean)}) · {_numbers(spec.scale)}\n- **Licence**: {manifest.licence}",
         f"## Measured\n\n{_measured(manifest.accuracy)}",
         f"## Files\n\n{_table(('file', 'what', 'licence', 'source', 'sha256'), rows)}",
-        f"## Limits\n\n{_LAW}" + (f"\n\n{_UNCROPPED}" if crop.kind == "uncropped" else ""),
+        "## Limits",
+        *([_RENDERED] if _has_learned_from_renders(manifest.lineage) else []),
+        _LAW,
+        *([_UNCROPPED] if crop.kind == "uncropped" else []),
         "No engine of TensorRT has been run for this card. `mien-export verify` compares the files with each other; "
         "`mien bench` measures them on a machine.",
     ]
     return ("\n\n".join(sections) + "\n").encode()
+
+
+def _has_learned_from_renders(lineage: str) -> bool:
+    """Whether the last stage of one of the networks has seen nothing else."""
+    return any(names_renders(network.rpartition(" → ")[2]) for network in lineage.split("; "))
 
 
 def _tells(manifest: Manifest) -> str:

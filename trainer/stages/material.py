@@ -28,6 +28,8 @@ _NO_ROOM = 1.0
 """Around the crops of sources that a stage is only tested on."""
 JOINT = " + "
 """Between the names of joined sources in a lineage."""
+_RENDERED = "rendered "
+"""Before a domain in a lineage."""
 _LINEAGE_NAMES = {
     "imagenet": "IN",
     "ms-celeb": "MC1M",
@@ -202,7 +204,12 @@ class Material:
 def name_in_lineage(data: str, domain: str = "") -> str:
     """What a data set, or the domain of renders in its place, is called in a lineage, without selections of frames."""
     name = data.partition(":")[0]
-    return f"rendered {domain.partition(':')[0]}" if domain else _LINEAGE_NAMES.get(name, name)
+    return f"{_RENDERED}{domain.partition(':')[0]}" if domain else _LINEAGE_NAMES.get(name, name)
+
+
+def names_renders(data: str) -> bool:
+    """Whether data, as a lineage names those of a stage, are renders only."""
+    return all(name.startswith(_RENDERED) for name in data.split(JOINT))
 
 
 def _is_of_many(target: Target) -> bool:
