@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copyfile
 
 import cv2
 import numpy as np
@@ -91,6 +92,20 @@ def test_tables_and_annotated_pictures(material: Path, tmp_path: Path) -> None:
     before, after = cv2.imread(str(material / "pictures" / "2.png")), cv2.imread(str(tmp_path / "seen" / "2.jpg"))
     assert before.shape == after.shape
     assert np.abs(before.astype(int) - after).mean() > 1  # something is drawn
+
+
+def test_a_narrow_table_shows_the_whole_names_of_pictures(
+    material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"a_long_name_of_a_picture_{number}.png" for number in (1, 2)]
+    for name in names:
+        copyfile(material / "pictures" / "2.png", tmp_path / name)
+    done = mien("read", tmp_path)
+    assert done.returncode == 0, done.stderr
+    first_column = "".join(line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│"))
+    assert first_column == "".join(names)
+    assert str(tmp_path) in "".join(done.stdout.split())
 
 
 def test_what_is_read_is_never_replaced(material: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from mien.bundle import open_bundle
 from mien.drawing import draw
@@ -142,18 +142,21 @@ def _is_picture(source: str) -> bool:
 
 
 def _table(name: str, records: list[FrameRecord]) -> Table:
-    return _table_of_pictures(records) if _is_picture(records[0].source) else _table_of_video(name, records)
+    return _table_of_pictures(name, records) if _is_picture(records[0].source) else _table_of_video(name, records)
 
 
-def _table_of_pictures(records: Iterable[FrameRecord]) -> Table:
-    table = Table("picture", "face", "box x y w h", "expression", "confidence", "valence", "arousal")
+def _table_of_pictures(name: str, records: Iterable[FrameRecord]) -> Table:
+    # Where the terminal is narrow, names are folded: their ends tell pictures apart.
+    picture = Column("picture", overflow="fold")
+    table = Table(picture, "face", "box x y w h", "expression", "confidence", "valence", "arousal", title=name)
     for record in records:
+        file = Path(record.source).name
         for face in record.faces:
             box = " ".join(str(number) for number in face.box)
             affect = (_signed(face.valence), _signed(face.arousal))
-            table.add_row(record.source, face.id, box, face.expression or "–", _bar(face.confidence), *affect)
+            table.add_row(file, face.id, box, face.expression or "–", _bar(face.confidence), *affect)
         if not record.faces:
-            table.add_row(record.source, "no face", *[""] * 5)
+            table.add_row(file, "no face", *[""] * 5)
     return table
 
 
