@@ -48,8 +48,9 @@ def test_a_machine_that_lost_power_takes_its_store_back(tmp_path: Path) -> None:
     StoreLock(tmp_path).release()
     leave_behind(tmp_path, Owner("a-container", mine.boot, 77))
     StoreLock(tmp_path).release()
-    (tmp_path / LOCK_FILE).write_bytes(b'{"host": "cut o')
-    StoreLock(tmp_path).release()
+    for damaged in (b'{"host": "cut o', b'{"host": "caf\xe9"}'):
+        (tmp_path / LOCK_FILE).write_bytes(damaged)
+        StoreLock(tmp_path).release()
 
 
 def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:

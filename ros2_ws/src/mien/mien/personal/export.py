@@ -22,7 +22,8 @@ def export_person(store: Store, person: Person) -> Path:
     """Write `ID.zip` into the store's folder of exports; `Store.forget` deletes it.
 
     It holds `person.json` (the record, each moment with its labels, each interaction), `embeddings.safetensors` (the
-    embedding of each moment by its sample id), `identities.safetensors` and `heads/VERSION.safetensors`.
+    embedding of each moment by its sample id), `identities.safetensors` and `heads/VERSION.safetensors`. Who else gave
+    labels is left out: they may want to be forgotten.
 
     Raises:
         MienError: the disk is full, or the folder cannot be written.
@@ -67,7 +68,7 @@ def _moment(store: Store, row: dict[str, Any]) -> dict[str, Any]:
         "labels": [
             {
                 "source": Source(label["source"]).name.lower(),
-                **{name: label[name] for name in ("annotator", "expression", "valence", "arousal")},
+                **{name: label[name] for name in ("expression", "valence", "arousal")},
             }
             for label in labels
         ],

@@ -102,7 +102,7 @@ class StoreLock:
     def _holder(self) -> Owner | None:
         try:
             return msgspec.json.decode(os.pread(self._file, 4096, 0), type=Owner)
-        except msgspec.DecodeError:  # empty, or not written to its end
+        except (msgspec.DecodeError, UnicodeDecodeError):  # empty, or not written to its end
             return None
 
 

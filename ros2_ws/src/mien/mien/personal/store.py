@@ -90,10 +90,11 @@ class Store:
             MienError: the disk is nearly full.
         """
         free = shutil.disk_usage(self._path.parent).free
-        if free < _SPARE_BYTES:
+        spare = _SPARE_BYTES + self._path.stat().st_size
+        if free < spare:
             raise MienError(
                 f"{self._path}: the disk is nearly full ({free / 1e6:.0f} MB free); nothing of this was stored",
-                f"Free some space: {_SPARE_BYTES / 1e6:.0f} MB are kept for forgetting people",
+                f"Free some space: {spare / 1e6:.0f} MB are kept for forgetting people",
             )
 
     def insert(self, table: str, **values: Any) -> int:
@@ -147,6 +148,8 @@ class Store:
             if not connection.execute("SELECT 1 FROM marks WHERE name = ?", (_FORGET_MARK,)).fetchone():
                 return False
             delete_database(self._damaged)  # it may hold the same person, and nothing can be deleted in it
+            # `secure_delete` overwrites rows, not the copies that stay behind where a page was split or merged.
+            connection.execute("VACUUM")
             busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 raise MienError(
