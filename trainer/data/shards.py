@@ -330,7 +330,7 @@ def _read_index(path: Path) -> ShardIndex:
         raise MienError(
             f"{path.parent} holds no shards: index.json is missing", "Write them with: mien-train data shards"
         ) from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(f"{path} cannot be read ({error})", "Remove that folder and write the shards again") from error
 
 
@@ -396,7 +396,7 @@ def _from_stream(split: str, record: dict[str, Any]) -> Sample:
 def _sample(picture: Picture, split: str, encoded: bytes) -> Sample:
     try:
         labels = _DECODER.decode(encoded)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(
             f"{picture.name}: its labels cannot be read ({error})", f"Remove that file. {_AGAIN}"
         ) from error

@@ -165,7 +165,7 @@ def read_suspects(path: Path) -> SuspectList:
     """
     try:
         found = msgspec.json.decode(path.read_bytes(), type=SuspectList)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(f"{path} cannot be read ({error})", "Give the suspects.json of a report") from error
     if (found.format, found.version) != (_FORMAT, _VERSION):
         raise MienError(

@@ -147,5 +147,5 @@ def read_claim(folder: Path) -> Claim:
         raise MienError(f"{folder} holds no run: {_FILE} is missing", "Name a folder that `mien-train run` wrote")
     try:
         return msgspec.json.decode(file.read_bytes(), type=Claim)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(f"{file} cannot be read ({error})", "Remove the folder and run the recipe again") from error

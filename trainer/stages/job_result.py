@@ -86,5 +86,5 @@ def read_job(folder: Path) -> JobResult | None:
         return None
     try:
         return msgspec.json.decode(file.read_bytes(), type=JobResult)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(f"{file} cannot be read ({error})", "Remove it and give the same command again") from error

@@ -70,7 +70,7 @@ def open_renders(folder: Path, selection: str | None = None, count: int = 0) -> 
     file = folder / "dataset.json"
     try:
         made = msgspec.json.decode(file.read_bytes(), type=Made)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(f"{file} cannot be read ({error})", _RENDER_AGAIN) from error
     name = f"renders {made.domain}, seed {made.seed}, {made.side} px"
     if selection is None:

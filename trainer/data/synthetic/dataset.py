@@ -105,7 +105,7 @@ def read_labels(folder: Path) -> list[Label]:
         for number, line in enumerate(file.read_bytes().splitlines(), 1):
             try:
                 label = msgspec.json.decode(line, type=Label)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise MienError(
                     f"{file}, line {number} cannot be read ({error})", "Delete the file and render again"
                 ) from error
@@ -205,7 +205,7 @@ def _claim(folder: Path, made: Made) -> None:
         return
     try:
         found = msgspec.json.decode(file.read_bytes(), type=Made)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MienError(f"{file} cannot be read ({error})", "Delete the folder and render again") from error
     for field in made.__struct_fields__:
         if getattr(found, field) != getattr(made, field):
