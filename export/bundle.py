@@ -66,8 +66,8 @@ def export_bundle(
 
     Raises:
         MienError: a source cannot be used or the sources do not fit each other; the fp32 file differs from the
-            checkpoints by more than 1e-4; a precision cannot be reached; the folder holds something else than a bundle
-            or cannot be written.
+            checkpoints by more than float32 rounds; a precision cannot be reached; the folder holds something else than
+            a bundle or cannot be written.
     """
     if not sources:
         raise MienError("There is nothing to export", "Name a checkpoint, or a bundle")

@@ -13,7 +13,7 @@ from mien.bundle import Precision
 from mien.expression.recogniser import Recognition
 
 FP32_DIFFERENCE = 1e-4
-"""Of the fp32 file's embeddings to torch's at most, where they are no larger than 1; else in proportion."""
+"""Of the fp32 file's numbers to torch's at most, where the largest is below 1; else in proportion to it."""
 FP16_COSINE = 0.9999
 INT8_COSINE = 0.999
 INT8_AGREEMENT = 0.98
@@ -65,14 +65,20 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
         """Goals that are missed, in words; NaN misses all."""
         missed = []
         if self.beside == "torch":
-            allowed = FP32_DIFFERENCE * max(1.0, self.largest_embedding)
+            allowed = allowed_difference(self.largest_embedding)
             if not self.embedding_difference <= allowed:
-                missed.append(f"embeddings differ by {self.embedding_difference:.2g}, more than {allowed:.2g}")
+                found = f"{self.embedding_difference:.2g}, more than {allowed:.2g}"
+                missed.append(f"embeddings up to {self.largest_embedding:.3g} differ by {found}")
         elif not self.cosine >= (FP16_COSINE if self.precision == "fp16" else INT8_COSINE):
             missed.append(f"the mean cosine is {self.cosine:.5f}")
         if self.precision == "int8" and self.agreement is not None and not self.agreement >= INT8_AGREEMENT:
             missed.append(f"only {self.agreement:.1%} of the labels agree")
         return [f"{self.precision} beside {self.beside} on {self.data}: {problem}" for problem in missed]
+
+
+def allowed_difference(largest: float) -> float:
+    """How far fp32's numbers may be from torch's, whose largest magnitude is this; float32 rounds in proportion."""
+    return FP32_DIFFERENCE * max(1.0, largest)
 
 
 def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:

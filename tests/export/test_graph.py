@@ -85,5 +85,31 @@ def test_a_network_that_gives_no_numbers_is_refused() -> None:
 def test_a_file_that_differs_from_torch_is_refused(twins: list[Network], graph: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("export.graph._export", lambda *_: graph)  # of both twins, with other weights first
-        with pytest.raises(MienError, match=r"another embedding than torch: .* apart, at most 0\.0001"):
+        with pytest.raises(
+            MienError, match=r"another embedding than torch: numbers up to 3\.39 differ by .*, more than 0\.00034"
+        ):
             export_graph(twins[::-1])
+
+
+def test_large_embeddings_may_differ_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = settled_network("mini_xception", AFFECTS[0], 0)
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        for values in last.parameters():
+            values *= 100
+
+    def give(share: float) -> None:
+        def run(_data: bytes, pictures: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
+            with torch.inference_mode():
+                embedding = network(torch.from_numpy(pictures)).embedding.numpy()
+            assert np.abs(embedding).max() > 100
+            return {"embedding": embedding + share * np.abs(embedding).max()}
+
+        monkeypatch.setattr("export.graph.run_graph", run)
+
+    monkeypatch.setattr("export.graph._export", lambda *_: b"a file")
+    give(5e-5)
+    assert export_graph([network]) == b"a file"
+    give(2e-4)
+    with pytest.raises(MienError, match=r"numbers up to \d{3,} differ by 0\.\d+, more than 0\.\d+"):
+        export_graph([network])
