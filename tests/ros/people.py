@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from mien_msgs.action import Personalize
 from mien_msgs.msg import FaceAffect, SampleLabel
 from mien_msgs.srv import Enroll, ForgetPerson, LabelSample, ListPeople, RollbackHead
+from rclpy.action import ActionClient
 
 from mien.models.default_bundle import default_bundle
 from tests.ros.driver import Driver
+from tests.ros.harness import wait_for
 from tests.ros.pictures import face_picture, paste
 
 STEADY = {"detection_interval_frames": 1, "smoothing_time_constant_s": 0.0}
@@ -80,6 +84,35 @@ class People:
 
     def rollback(self, person_id: str, version: int) -> Any:
         return self.call(RollbackHead, "rollback_head", person_id=person_id, version=version)
+
+    def learn(
+        self, person_id: str, learner: str, cancel: bool = False, feedback: list[Any] | None = None, steps: int = 0
+    ) -> Any:
+        """Run the action personalize; returns its answer with `status` and `result`. Cancel: at the first feedback."""
+        client = ActionClient(self.robot.node, Personalize, f"{self._namespace}/personalize")
+        told = [] if feedback is None else feedback
+
+        def beside(act: Callable[[], Any]) -> Any:
+            """In the thread that serves the client: rclpy drops an answer that comes while another thread asks."""
+            task = self.robot.node.executor.create_task(act)
+            wait_for(task.done, 20, "the test's own node")
+            return task.result()
+
+        try:
+            assert client.wait_for_server(20)
+            goal = Personalize.Goal(person_id=person_id, learner=learner, max_steps=steps)
+            sent = beside(
+                lambda: client.send_goal_async(goal, feedback_callback=lambda message: told.append(message.feedback))
+            )
+            wait_for(sent.done, 20, "the goal to be accepted")
+            answer = beside(sent.result().get_result_async)
+            if cancel:
+                wait_for(lambda: told, 20, "feedback")
+                wait_for(beside(sent.result().cancel_goal_async).done, 20, "the cancel to be accepted")
+            wait_for(answer.done, 60, "the result")
+            return answer.result()
+        finally:
+            beside(client.destroy)
 
 
 def left_to_right(robot: Driver, image: Any = TWO_FACES, topic: str = "/image_raw") -> list[FaceAffect]:

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from mien_msgs.action import Personalize
 from mien_msgs.msg import LabelRequest, Person, SampleLabel
 from mien_msgs.srv import BeginInteraction, EndInteraction, ExportPerson, LabelSample
-from rclpy.action import ActionClient
 
 from mien.bundle import open_bundle
 from mien.pipeline import Frame, Pipeline, PipelineSettings
@@ -280,39 +278,18 @@ def test_a_group_shares_what_its_members_taught_and_a_place_what_was_taught_ther
     for _ in range(3):
         left_to_right(robot)
         assert people.label("anger", person="anna").success
-    assert learn(robot, "team", "ridge").result.success
+    assert people.learn("team", "ridge").result.success
     anna, ben = left_to_right(robot)
     assert (anna.head_is_personal, ben.head_is_personal, ben.head_version) == (True, False, 1)
     anger = labels(robot).index("anger")
     assert raw(ben)[anger] > 2 * raw(right)[anger]
     assert people.forget("ben").success
-    assert learn(robot, "shop", "ridge").result.success
+    assert people.learn("shop", "ridge").result.success
     stranger = left_to_right(robot)[1]
     assert (stranger.person_id, stranger.head_version, stranger.head_is_personal) == ("", 1, False)
     assert raw(stranger)[anger] > 2 * raw(right)[anger]
     assert robot.set_parameters(place="").successful
     assert left_to_right(robot)[1].head_version == 0
-
-
-def learn(
-    robot: Driver, person_id: str, learner: str, cancel: bool = False, feedback: Any = None, steps: int = 0
-) -> Any:
-    """Run the action; returns its answer with `status` and `result`."""
-    client = ActionClient(robot.node, Personalize, "/personalize")
-    try:
-        assert client.wait_for_server(20)
-        goal = Personalize.Goal(person_id=person_id, learner=learner, max_steps=steps)
-        told = [] if feedback is None else feedback
-        sent = client.send_goal_async(goal, feedback_callback=lambda message: told.append(message.feedback))
-        wait_for(sent.done, 20, "the goal to be accepted")
-        answer = sent.result().get_result_async()
-        if cancel:
-            wait_for(lambda: told, 20, "feedback")
-            wait_for(sent.result().cancel_goal_async().done, 20, "the cancel to be accepted")
-        wait_for(answer.done, 60, "the result")
-        return answer.result()
-    finally:
-        client.destroy()
 
 
 SUCCEEDED, CANCELED, ABORTED = 4, 5, 6
@@ -334,7 +311,7 @@ def test_sgd_learns_three_layers_with_feedback_and_resumes(robot: Driver, people
     answers = []
     for _ in range(2):
         feedback: list[Any] = []
-        answer = learn(robot, "anna", "sgd", feedback=feedback, steps=60)
+        answer = people.learn("anna", "sgd", feedback=feedback, steps=60)
         assert (answer.status, answer.result.success, answer.result.samples) == (SUCCEEDED, True, 12), answer.result
         assert 0 <= answer.result.score_before <= answer.result.score_after <= 1
         assert {(1 <= one.step <= one.steps, one.steps) for one in feedback} == {(True, 60)}
@@ -348,7 +325,7 @@ def test_sgd_learns_three_layers_with_feedback_and_resumes(robot: Driver, people
 def test_learning_is_cancelled_and_nothing_of_it_is_kept(robot: Driver, people: People) -> None:
     teach(robot, people, 12)
     before = people.list()["anna"].head_versions
-    answer = learn(robot, "anna", "sgd", cancel=True, steps=1_000_000)
+    answer = people.learn("anna", "sgd", cancel=True, steps=1_000_000)
     assert (answer.status, answer.result.success) == (CANCELED, False)
     assert people.list()["anna"].head_versions == before
     assert robot.read(demo_frame()).faces[0].head_version == before[-1]
@@ -358,10 +335,10 @@ def test_learning_is_cancelled_and_nothing_of_it_is_kept(robot: Driver, people: 
 def test_what_cannot_be_learned_is_said(robot: Driver, people: People, person: str, learner: str, word: str) -> None:
     (face,) = robot.read(demo_frame()).faces
     assert people.enroll("anna", face.face_id).success
-    answer = learn(robot, person, learner)
+    answer = people.learn(person, learner)
     assert (answer.status, answer.result.success) == (ABORTED, False)
     assert word in answer.result.message
-    assert "nothing to learn from" in learn(robot, "anna", "ridge").result.message
+    assert "nothing to learn from" in people.learn("anna", "ridge").result.message
 
 
 def test_the_robot_asks_and_several_observers_answer(robot: Driver, people: People) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from mien_msgs.msg import Satisfaction
 
-from tests.ros.driver import perception
+from tests.ros.driver import Driver, perception
 from tests.ros.harness import Collector, node_environment, wait_for
 from tests.ros.humans_messages import hri_msgs_environment
+from tests.ros.people import People
 from tests.ros.pictures import demo_frame
 
 # The first run builds the messages.
@@ -27,12 +28,37 @@ def records(text: str) -> list[dict[str, Any]]:
     ]
 
 
+def valence_and_arousal_are_learned(robot: Driver) -> None:
+    people = People(robot)
+    (before,) = robot.read(demo_frame()).faces
+    assert people.enroll("anna", before.face_id).success
+    for i in range(12):
+        robot.read(demo_frame(260 + 4 * i))
+        response = people.label(person="anna", has_valence_arousal=True, valence=-1.0, arousal=-0.5)
+        # The head ends in tanh, for which there is no closed form.
+        assert (response.success, response.samples, "sgd" in response.message) == (True, i + 1, True), response.message
+    refused = people.label("happiness", person="anna")
+    assert (refused.success, "happiness" in refused.message) == (False, True)
+    learned = people.learn("anna", "sgd").result
+    assert (learned.success, learned.samples) == (True, 12), learned.message
+    (after,) = robot.read(demo_frame()).faces
+    assert (after.person_id, after.head_version) == ("anna", learned.head_version)
+    assert abs(after.valence + 1) < abs(before.valence + 1) - 0.1
+    assert abs(after.arousal + 0.5) < abs(before.arousal + 0.5)
+
+
 def test_valence_and_arousal_are_all_that_is_told(
     start_process, start_node, tmp_path: Path, ros_domain_id: int, affect_bundle: Path
 ) -> None:
     hri = hri_msgs_environment()
     out = tmp_path / "out"
-    parameters = {"bundle": str(affect_bundle), "smoothing_time_constant_s": 0.0, "satisfaction_rate_hz": 50.0}
+    parameters = {
+        "bundle": str(affect_bundle),
+        "smoothing_time_constant_s": 0.0,
+        "satisfaction_rate_hz": 50.0,
+        "people_folder": str(tmp_path / "people"),
+        "identity": "off",
+    }
     with perception(tmp_path / "node", ros_domain_id, parameters=parameters, environment=hri) as robot:
         robot.connect()  # before the recorder listens as well
         published = Collector(robot.node, "/satisfaction", Satisfaction, 1000)
@@ -50,6 +76,8 @@ def test_valence_and_arousal_are_all_that_is_told(
 
         wait_for(all_heard, 60, "satisfaction, REP-155 and a picture in the video")
         recorder.stop()
+        humans.stop()
+        valence_and_arousal_are_learned(robot)
 
     assert all(answer.labels == [] for answer in answers)
     (face,) = answers[-1].faces

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from action_msgs.msg import GoalStatus
@@ -44,6 +45,7 @@ class RobotPeople:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._closing = threading.Event()
+        self._ending = ExitStack()
         # Beside the main thread, since only a Python wait there lets Ctrl+C through.
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
@@ -56,6 +58,7 @@ class RobotPeople:
         self._executor.create_task(lambda: None)  # wakes it
         self._thread.join()
         self._executor.shutdown()
+        self._ending.close()
         self._node.destroy_node()
         self._context.try_shutdown()
 
@@ -116,25 +119,23 @@ class RobotPeople:
     ) -> dict[str, Any]:
         """Learn a person's head afresh; Ctrl+C cancels it. `tell` is given the feedback, in another thread."""
         client = ActionClient(self._node, Personalize, "personalize")
+        self._ending.callback(client.destroy)  # not before the executor, which would fail
+        if not client.wait_for_server(FOUND_WITHIN_S):
+            raise self._nobody("personalize")
+        goal = Personalize.Goal(person_id=person_id, learner=learner, max_steps=max_steps)
+        sent = self._beside(
+            lambda: client.send_goal_async(goal, feedback_callback=lambda message: tell(_fields(message.feedback)))
+        )
         try:
-            if not client.wait_for_server(FOUND_WITHIN_S):
-                raise self._nobody("personalize")
-            goal = Personalize.Goal(person_id=person_id, learner=learner, max_steps=max_steps)
-            handle = self._wait(
-                client.send_goal_async(goal, feedback_callback=lambda message: tell(_fields(message.feedback))),
-                ANSWERED_WITHIN_S,
-            )
-            answer = handle.get_result_async()
-            try:
-                told = self._wait(answer, None)
-            except KeyboardInterrupt:
-                self._wait(handle.cancel_goal_async(), ANSWERED_WITHIN_S)
-                told = self._wait(answer, ANSWERED_WITHIN_S)
-            if told.status == GoalStatus.STATUS_ABORTED:
-                raise MienError(*_split(told.result.message))
-            return _fields(told.result)
-        finally:
-            client.destroy()
+            handle = self._wait(sent, ANSWERED_WITHIN_S)
+            told = self._wait(self._beside(handle.get_result_async), None)
+        except KeyboardInterrupt:
+            handle = self._wait(sent, ANSWERED_WITHIN_S)
+            self._wait(self._beside(handle.cancel_goal_async), ANSWERED_WITHIN_S)
+            told = self._wait(self._beside(handle.get_result_async), ANSWERED_WITHIN_S)
+        if told.status == GoalStatus.STATUS_ABORTED:
+            raise MienError(*_split(told.result.message))
+        return _fields(told.result)
 
     def faces_in_view(self) -> list[str]:
         """The ids of the faces in the next image."""
@@ -167,6 +168,13 @@ class RobotPeople:
         if not response.success:
             raise MienError(*_split(response.message))
         return response
+
+    def _beside(self, act: Callable[[], Future[Any]]) -> Future[Any]:
+        """Do something with an action in the executor's thread: rclpy drops an answer that comes while another asks."""
+        task = self._executor.create_task(act)
+        self._wait(task, ANSWERED_WITHIN_S)
+        future: Future[Any] = task.result()
+        return future
 
     def _wait(self, future: Future[Any], timeout_s: float | None) -> Any:
         done = threading.Event()
