@@ -125,7 +125,8 @@ class Dual:
 def _bordered(inverse: Matrix, across: Matrix, block: Matrix) -> Matrix:
     """The inverse of [[A, across], [acrossᵀ, block]], symmetric and positive definite, from that of A."""
     moved = inverse @ across
-    corner = _inverse(block - across.T @ moved)
+    left = block - across.T @ moved
+    corner = _inverse((left + left.T) / 2)  # else rounding grows at every level of the halving, a thousandfold each
     edge = -moved @ corner
     old, size = len(inverse), len(inverse) + len(block)
     result = np.empty((size, size))
