@@ -11,6 +11,7 @@ public video: some of its moments are labelled, the others show what that change
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import fcntl
 import json
@@ -114,7 +115,8 @@ class Nodes:
         for node in reversed(self._nodes):
             node.stop()
         for node in self._nodes:
-            if node.status not in (0, -signal.SIGINT):  # the latter: stopped before it listened to signals
+            # Stopped early, a node may not have listened to signals yet, and ends as it can.
+            if node.status == -signal.SIGKILL or (node.status and not self._stopping.is_set()):
                 raise node.failure(f"ended with status {node.status}")
 
     def start(self, module: str, **parameters: object) -> NodeProcess:
@@ -145,7 +147,8 @@ def main() -> int:
     arguments = parser.parse_args()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
+        # In a thread of its own: a handler that interrupts stopping.wait() and takes its lock waits for ever.
+        signal.signal(number, lambda *_: _thread.start_new_thread(stopping.set, ()))
     status = 0
     try:
         with sole_run(arguments.out):

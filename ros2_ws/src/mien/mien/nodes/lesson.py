@@ -8,26 +8,24 @@ then whole again. In the end it lets the person be forgotten.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from mien_msgs.msg import FaceAffect, FaceAffectArray, Person, SampleLabel
 from mien_msgs.srv import Enroll, ForgetPerson, LabelSample
 from rclpy.duration import Duration
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image as ImageMessage
 
 from mien.errors import MienError
 from mien.faces.detector import Image
 from mien.nodes.images import encode_image
-from mien.nodes.memory import keep_large_blocks
 from mien.nodes.parameters import Parameter, declare
+from mien.nodes.running import run
 from mien.recording.lesson import Lesson, read_span_labels
 from mien.recording.lesson_report import add_lesson
 from mien.sources import open_source
@@ -40,45 +38,73 @@ PARAMETERS = (
 )
 FOUND_WITHIN_S = 60.0
 ANSWERED_WITHIN_S = 10.0
+LOOK_AGAIN_S = 0.05  # for what nobody tells: who is there
 PAUSE_S = 2.0
 """Between two showings, in the video's time: longer than a face out of sight is tracked."""
 
 
-class Teacher:
-    """Shows a video to the one perception node of this domain.
+class _StopError(Exception):
+    """Somebody wants everything to end."""
+
+
+class Teacher(Node):
+    """Node `lesson`; shows a video to the one perception node of its domain.
+
+    Args:
+        done: set when the lesson is over.
+
+    Attributes:
+        exit_status: 0 once the lesson was added to the recording, or was stopped; 2 when it could not be held.
 
     Raises:
         MienError: a parameter is wrong.
-
-    Attributes:
-        out: folder of the recording.
     """
 
-    def __init__(self) -> None:
-        self._node = Node("lesson")
-        values = declare(self._node, PARAMETERS)
-        self._source, self._consent = values["source"], values["consent_statement"]
+    def __init__(self, done: threading.Event) -> None:
+        super().__init__("lesson")
+        self.exit_status = 1
+        self._done, self._stopping = done, False
+        values = declare(self, PARAMETERS)
+        self._source, self._consent, self._out = values["source"], values["consent_statement"], Path(values["out_dir"])
         self._labels = read_span_labels(Path(values["labels"]))
-        self.out = Path(values["out_dir"])
+        self._changed = threading.Condition()  # what is waited for
+        self._answer = FaceAffectArray()
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        self._images = self._node.create_publisher(ImageMessage, "image_raw", qos)
-        self._node.create_subscription(FaceAffectArray, "emotions", self._receive, 10)
-        self._services = {
-            kind: self._node.create_client(kind, name)
+        self._images = self.create_publisher(ImageMessage, "image_raw", qos)
+        self.create_subscription(FaceAffectArray, "emotions", self._receive, 10)
+        self._offered = {
+            kind: self.create_client(kind, name)
             for kind, name in ((Enroll, "enroll"), (LabelSample, "label_sample"), (ForgetPerson, "forget_person"))
         }
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        self._answer = FaceAffectArray()
-        self._start, self._shown_s = self._node.get_clock().now(), 0.0
+        self._start, self._shown_s = self.get_clock().now(), 0.0
         self._person_id = ""
+        self._thread = threading.Thread(target=self._run, name="lesson")
 
-    def teach(self) -> Lesson:
-        """The whole lesson.
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
 
-        Raises:
-            MienError: the perception node does not answer, or refuses.
-        """
+    def stop(self) -> None:
+        """End, also in the middle."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            add_lesson(self._out, self._teach())
+            self.exit_status = 0
+        except _StopError:
+            self.exit_status = 0
+        except MienError as error:
+            self.get_logger().error(str(error))
+            self.exit_status = 2
+        finally:
+            self._done.set()
+
+    def _teach(self) -> Lesson:
+        """The whole lesson."""
         self._wait_until(self._is_found, FOUND_WITHIN_S)
         lesson = Lesson(self._labels)
         lesson.before = self._look()
@@ -139,7 +165,8 @@ class Teacher:
         return self._answer
 
     def _call(self, kind: Any, /, **fields: Any) -> Any:
-        future = self._services[kind].call_async(kind.Request(**fields))
+        future = self._offered[kind].call_async(kind.Request(**fields))
+        future.add_done_callback(lambda _: self._tell())
         self._wait_until(future.done, ANSWERED_WITHIN_S)
         response = future.result()
         if not response.success:
@@ -148,36 +175,40 @@ class Teacher:
 
     def _is_found(self) -> bool:
         """Whether both ends know each other."""
-        heard = self._images.get_subscription_count() and self._node.count_publishers("emotions")
-        return bool(heard) and all(client.service_is_ready() for client in self._services.values())
-
-    def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > deadline_s:
-                raise MienError(f"The perception node did not answer within {timeout_s:g} s", "Look at its log")
-            self._executor.spin_once(timeout_sec=0.1)
+        heard = self._images.get_subscription_count() and self.count_publishers("emotions")
+        return bool(heard) and all(client.service_is_ready() for client in self._offered.values())
 
     def _receive(self, answer: FaceAffectArray) -> None:
         self._answer = answer
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let who waits look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            while not condition():
+                if self._stopping:
+                    raise _StopError
+                if time.monotonic() > deadline_s:
+                    raise MienError(f"The perception node did not answer within {timeout_s:g} s", "Look at its log")
+                self._changed.wait(LOOK_AGAIN_S)
 
 
 def main() -> None:
-    """Teach, and add what came of it to the recording; interrupted, nothing is added."""
-    keep_large_blocks()
-    # Ctrl+C shall end Python's waiting, as anywhere.
-    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
-    status = 0
-    try:
-        teacher = Teacher()
-        add_lesson(teacher.out, teacher.teach())
-    except KeyboardInterrupt:
-        pass
-    except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
-        status = 2
-    rclpy.try_shutdown()
-    sys.exit(status)
+    """Run the node until the lesson is over or it is interrupted; then nothing is added to the recording."""
+    done = threading.Event()
+    teachers: list[Teacher] = []
+
+    def make() -> Teacher:
+        teachers.append(Teacher(done))
+        return teachers[0]
+
+    status = run(make, start=Teacher.start, stop=Teacher.stop, done=done)
+    sys.exit(status or teachers[0].exit_status)
 
 
 if __name__ == "__main__":
