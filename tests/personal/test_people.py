@@ -84,7 +84,10 @@ def test_a_person_gets_an_opaque_id_and_keeps_what_was_agreed(people: People) ->
         ({"consent_statement": " "}, "only with consent"),
         ({"person_id": "../anna"}, "cannot be used"),
         ({"person_id": "a" * 65}, "cannot be used"),
+        ({"person_id": "-a"}, "cannot be used"),
         ({"display_name": "a" * 257}, "display_name has 257 characters"),
+        ({"display_name": "\x1b[2JAnna"}, "display_name has control characters"),
+        ({"consent_statement": "yes\ud800"}, "consent_statement has control characters"),
         ({"groups": ("nowhere",)}, "no group or place 'nowhere'"),
         ({"groups": ("bob",)}, "no group or place 'bob'"),
         ({"person_id": "family"}, "family is enrolled as a group"),
@@ -365,6 +368,38 @@ def test_to_forget_removes_what_others_learned_from_the_person(people: People) -
         people.forget("bob")
 
 
+def test_to_forget_removes_what_was_learned_on_from_a_head_of_the_person(people: People) -> None:
+    people.enroll(enrolment("family", Kind.GROUP))
+    people.enroll(enrolment("anna", groups=("family",)))
+    people.enroll(enrolment("bob", groups=("family",)))
+    teach(people, "anna", range(20))
+    teach(people, "bob", range(20, 60))
+    assert personalise(people, "family", "sgd", 400).success
+    people.enroll(enrolment("bob"))  # not of the family any more
+    later = personalise(people, "family", "sgd", 400)
+    assert (later.success, later.head.version, later.samples) == (True, 2, 20)
+    assert people.forget("bob").heads_in_use == (StoredHead("family", 0, b""),)
+    assert {head.owner_id for head in people.heads()} == {"anna"}
+
+
+def test_learning_on_from_a_head_ends_when_one_is_forgotten_whose_moments_are_in_it(people: People) -> None:
+    people.enroll(enrolment("family", Kind.GROUP))
+    people.enroll(enrolment("anna", groups=("family",)))
+    people.enroll(enrolment("bob", groups=("family",)))
+    teach(people, "anna", range(20))
+    teach(people, "bob", range(20, 60))
+    assert personalise(people, "family", "sgd", 400).success
+    people.enroll(enrolment("bob"))
+
+    def forget(progress: Progress) -> None:
+        if any(one.person_id == "bob" for one in people.list_people()):
+            people.forget("bob")
+
+    with pytest.raises(Cancelled):
+        people.personalise(Personalise("family", "sgd", 400), forget, lambda: False)
+    assert {head.owner_id for head in people.heads()} == {"anna"}
+
+
 def test_an_export_holds_everything_and_is_forgotten_too(people: People) -> None:
     people.enroll(enrolment("anna", identity=(embedding(9, IDENTITY_SIZE).tobytes(),)))
     teach(people, "anna", range(3))
@@ -381,8 +416,10 @@ def test_an_export_holds_everything_and_is_forgotten_too(people: People) -> None
     assert np.array_equal(embeddings["moment-anna-2"], embedding(2))
     assert head == people.heads()[0].data
     assert len(looks) == 1
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(path.with_suffix(""))
     people.forget("anna")
-    assert not path.exists()
+    assert list(path.parent.iterdir()) == []
 
 
 def test_satisfaction_is_summed_up_per_subject(people: People) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -15,14 +16,11 @@ import pytest
 from mien.errors import MienError
 from mien.personal.messages import Kind, Labelled, Personalise, StoredHead
 from mien.personal.people import People
-from mien.personal.sample_rows import SampleRows
 from mien.personal.samples import Source
-from mien.personal.schema import VERSION
-from mien.personal.store import DATABASE_FILE, Store
+from mien.personal.schema import VERSION, connect
+from mien.personal.store import DATABASE_FILE
 from tests.personal.small_people import (
     IDENTITY_SIZE,
-    LABELS,
-    NETWORK,
     embedding,
     enrolment,
     moment,
@@ -270,6 +268,17 @@ def test_whatever_page_went_bad_what_is_read_is_true(folder: Path, seed: int) ->
         last.close()
 
 
+def test_a_number_that_went_bad_is_not_counted_up_to(folder: Path) -> None:
+    people = open_people(folder)
+    fill(people, "anna", range(3))
+    people.close()
+    with closing(sqlite3.connect(folder / DATABASE_FILE)) as database, database:
+        database.execute(f"UPDATE labels SET id = {1 << 60} WHERE id = 3")
+    again = open_people(folder)
+    assert again.list_people()[0].samples == 3
+    again.close()
+
+
 def test_what_is_no_database_is_left_alone(folder: Path) -> None:
     folder.mkdir()
     (folder / DATABASE_FILE).write_bytes(b"a letter to my grandmother\n" * 400)
@@ -279,12 +288,6 @@ def test_what_is_no_database_is_left_alone(folder: Path) -> None:
 
 
 # ---- a full disk
-
-
-def add_all(store: Store, rows: SampleRows, seeds: range) -> None:
-    with store.writing():
-        for seed in seeds:
-            rows.add(moment("anna", seed, says("anger")), None)
 
 
 def test_a_disk_that_is_nearly_full_takes_no_more_but_forgets(
@@ -301,22 +304,26 @@ def test_a_disk_that_is_nearly_full_takes_no_more_but_forgets(
     assert people.forget("anna").samples == 3
 
 
-def test_a_full_disk_is_said_and_loses_nothing(folder: Path) -> None:
+def test_a_full_disk_is_said_and_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     people = open_people(folder)
     heads = fill(people, "anna", range(12))
     people.close()
-    store = Store(folder)
-    rows = SampleRows(store, NETWORK)
-    with store.reading() as database:
-        (pages,) = database.execute("PRAGMA page_count").fetchone()
-        database.execute(f"PRAGMA max_page_count = {pages + 2}")
-    with pytest.raises(MienError, match=r"full. Nothing of this was stored.*free some space"):
-        add_all(store, rows, range(100, 400))
-    assert rows.count("anna", Kind.PERSON) == (12, 0)
-    samples, _ = rows.load("anna", Kind.PERSON, LABELS)
-    assert np.array_equal(samples.embeddings, np.stack([embedding(seed) for seed in range(12)]))
-    store.close()
+    pages = (folder / DATABASE_FILE).stat().st_size // 4096
+
+    def connect_to_a_full_disk(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        return connection
+
+    monkeypatch.setattr("mien.personal.store.connect", connect_to_a_full_disk)
+    full = open_people(folder)
+    for result in full.add_labels([moment("anna", seed, says("anger")) for seed in range(100, 400)]):
+        assert isinstance(result, MienError)
+        assert re.search(r"full. Nothing of this was stored.*free some space", str(result))
+    full.close()
+    monkeypatch.undo()
     again = open_people(folder)
-    assert again.heads() == (heads[-1],)
-    assert again.problems() == ()
+    assert (again.heads(), again.problems()) == ((heads[-1],), ())
+    outcome = again.personalise(Personalise("anna", "", 0), lambda progress: None, lambda: False)
+    assert (again.list_people()[0].samples, outcome.samples) == (12, 12)
     again.close()

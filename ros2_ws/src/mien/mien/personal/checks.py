@@ -11,7 +11,8 @@ from mien.errors import MienError
 from mien.personal.messages import AddLabel, Enroll, Kind, RememberSatisfaction
 from mien.personal.samples import BaseHead
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_CONTROL = re.compile(r"[^\t\n -~\u00a0-\ud7ff\ue000-\U0010ffff]")
 _LONGEST = {"display_name": 256, "consent_statement": 4096, "subject": 256, "annotator": 64}
 
 
@@ -20,10 +21,10 @@ def check_enrolment(request: Enroll) -> None:
     if request.person_id and not _ID.fullmatch(request.person_id):
         raise MienError(
             f"The id {request.person_id[:80]!r} cannot be used",
-            "Give 1 to 64 letters, digits, _ or -, or none to have one made",
+            "Give 1 to 64 letters, digits, _ or -, beginning with a letter or digit, or none to have one made",
         )
-    _check_length("display_name", request.display_name)
-    _check_length("consent_statement", request.consent_statement)
+    _check_text("display_name", request.display_name)
+    _check_text("consent_statement", request.consent_statement)
     if request.kind is not Kind.PERSON and (request.identity or request.groups):
         raise MienError("Groups and places have no face and belong to no group", "Leave face and groups empty")
     if request.kind is Kind.PERSON and not (request.consent and request.consent_statement.strip()):
@@ -36,8 +37,10 @@ def check_enrolment(request: Enroll) -> None:
 def check_label(request: AddLabel, base: BaseHead) -> None:
     """Of a label and its moment; raises MienError."""
     label = request.label
-    if not 1 <= len(request.sample_id) <= 64 or not np.isfinite(request.stamp_s):
-        raise MienError(f"The moment {request.sample_id[:80]!r} cannot be stored", "Give 1 to 64 characters and a time")
+    if not _ID.fullmatch(request.sample_id) or not np.isfinite(request.stamp_s):
+        raise MienError(
+            f"The moment {request.sample_id[:80]!r} cannot be stored", "Give its id and time as it was told"
+        )
     check_embedding("moment", request.embedding, base.embedding_size)
     if label.expression and label.expression not in base.labels:
         known = ", ".join(base.labels) or "no expressions"
@@ -47,12 +50,12 @@ def check_label(request: AddLabel, base: BaseHead) -> None:
             raise MienError(f"{name} is {value}", "Give a value from -1 to 1")
     if not label.expression and np.isnan(label.valence) and np.isnan(label.arousal):
         raise MienError("The label says nothing", "Give an expression, or valence and arousal, or both")
-    _check_length("annotator", label.annotator)
+    _check_text("annotator", label.annotator)
 
 
 def check_satisfaction(request: RememberSatisfaction) -> None:
     """Of one interaction; raises MienError."""
-    _check_length("subject", request.subject)
+    _check_text("subject", request.subject)
     ranges = (
         ("score", request.score, -1.0, 1.0),
         ("confidence", request.confidence, 0.0, 1.0),
@@ -88,6 +91,8 @@ def check_identities(embeddings: Sequence[bytes], size: int | None) -> None:
             raise MienError("The embedding of the face is empty", "Take another look at the face")
 
 
-def _check_length(name: str, text: str) -> None:
+def _check_text(name: str, text: str) -> None:
     if len(text) > _LONGEST[name]:
         raise MienError(f"{name} has {len(text)} characters", f"Give at most {_LONGEST[name]}")
+    if _CONTROL.search(text):
+        raise MienError(f"{name} has control characters", "Give plain text")

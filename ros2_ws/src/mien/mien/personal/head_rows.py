@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,13 @@ class HeadRows:
         self._store, self._model = store, model
 
     def add(
-        self, owner: str, learner: str, tensors: bytes, people: Sequence[str], scores: tuple[float, float]
+        self,
+        owner: str,
+        learner: str,
+        tensors: bytes,
+        samples: int,
+        people: Collection[str],
+        scores: tuple[float, float],
     ) -> StoredHead:
         """Store a head as the newest version and use it. Inside `writing`.
 
@@ -47,7 +53,8 @@ class HeadRows:
             owner: whose it is.
             learner: name of what made it.
             tensors: as safetensors.
-            people: whose moments it learned from, one id for each moment.
+            samples: number of moments it learned from.
+            people: whose moments are in it, also by the head that it went on from.
             scores: before and after; NaN when unknown.
         """
         with self._store.reading() as database:
@@ -59,15 +66,13 @@ class HeadRows:
                 version=version,
                 model=self._model,
                 learner=learner,
-                samples=len(people),
+                samples=samples,
                 score_before=None if math.isnan(scores[0]) else scores[0],
                 score_after=None if math.isnan(scores[1]) else scores[1],
                 created_s=time.time(),
                 tensors=tensors,
             )
-            database.executemany(
-                "INSERT INTO learned_from VALUES (?, ?)", [(number, one) for one in sorted(set(people))]
-            )
+            database.executemany("INSERT INTO learned_from VALUES (?, ?)", [(number, one) for one in sorted(people)])
             self._use(database, owner, version)
             self._prune(database, owner)
         return StoredHead(owner, version, tensors)
@@ -86,6 +91,12 @@ class HeadRows:
                     head = StoredHead(owner, version, rows[0]["tensors"])
                     return InUse(head, rows[0]["learner"], math.nan if score is None else score)
         return InUse(StoredHead(owner, 0, b""), "", math.nan)
+
+    def learned_from(self, owner: str, version: int) -> set[str]:
+        """Whose moments are in a head; nobody's in version 0."""
+        query = "SELECT person FROM learned_from JOIN heads ON heads.id = head WHERE owner = ? AND version = ?"
+        with self._store.reading() as database:
+            return {row[0] for row in database.execute(query, (owner, version))}
 
     def all_in_use(self) -> tuple[StoredHead, ...]:
         """The heads in use of everyone, without those who use the bundle's own."""

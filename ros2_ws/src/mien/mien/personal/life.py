@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from mien.errors import MienError
-from mien.models.cache import make_folder
+from mien.personal.lock import make_private_folder
 from mien.personal.messages import Open, Progress
 from mien.personal.wire import Answered, Asked, Failed, Request, Told, answer_decoder, encode_message, read_message
 
@@ -165,7 +165,8 @@ class Life:
 
 
 def _start(opening: Open) -> subprocess.Popen[bytes]:
-    folder = make_folder(Path(opening.folder))
+    folder = Path(opening.folder)
+    make_private_folder(folder)
     try:
         return subprocess.Popen(
             [sys.executable, "-m", _MODULE],

@@ -57,15 +57,13 @@ class StoreLock:
         path = folder / LOCK_FILE
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                self._take(path)
+            except BaseException:
+                os.close(self._file)
+                raise
         except OSError as error:
-            raise MienError(
-                f"{path} cannot be written ({error.strerror})", "Give this user the right to write in that folder"
-            ) from error
-        try:
-            self._take(path)
-        except BaseException:
-            os.close(self._file)
-            raise
+            raise _cannot_write(path, error) from error
 
     def release(self) -> None:
         """Give it back; an empty file says that nobody holds it."""
@@ -104,6 +102,24 @@ class StoreLock:
             return msgspec.json.decode(os.pread(self._file, 4096, 0), type=Owner)
         except (msgspec.DecodeError, UnicodeDecodeError):  # empty, or not written to its end
             return None
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make the folder of a store where it does not exist, for this user alone.
+
+    Raises:
+        MienError: it cannot be made, or belongs to another user.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> MienError:
+    remedy = "Free some space, give this user the right to write there, or choose another people_folder"
+    return MienError(f"{path} cannot be written ({error.strerror})", remedy)
 
 
 def file_system_of(folder: Path, mounts: str) -> str:

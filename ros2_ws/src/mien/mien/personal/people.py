@@ -14,6 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from mien.errors import MienError
+from mien.expression.head import Head
 from mien.personal.checks import check_enrolment, check_identities, check_label, check_satisfaction
 from mien.personal.export import export_person
 from mien.personal.gate import Decision, decide
@@ -140,7 +141,8 @@ class People:
                 raise MienError(f"{owner} has nothing to learn from", ". ".join(lesson.notes))
             now = self._heads.in_use(owner)
             head = now.head
-            run = _Run(owner, {owner, *people}, cancelled)
+            before = self._heads.learned_from(owner, head.version) if learner.resumes else set()
+            run = _Run({owner, *people, *before}, cancelled)
             self._runs.append(run)
         try:
             decision = decide(
@@ -157,7 +159,7 @@ class People:
                 tensors = learner.fit(self._base, samples, start, request.max_steps, on_step)
                 with self._turn:
                     run.check()
-                    head = self._keep(owner, learner, tensors, people, decision)
+                    head = self._keep(owner, learner, tensors, len(samples), {*people, *before}, decision)
         finally:
             with self._turn:
                 self._runs.remove(run)
@@ -252,20 +254,21 @@ class People:
             self._store.close()
 
     def _add_label(self, request: AddLabel) -> str | MienError:
-        """Store one; returns what was left out, or why it cannot be stored."""
+        """Store one; returns what was left out, or why it cannot be stored. Raises what nothing can be stored for."""
         try:
             check_label(request, self._base)
             self._require_person(request.person_id)
-            place = request.place if self._rows.kind(request.place) is Kind.PLACE else None
-            self._samples.add(request, place)
+            self._samples.check(request)
         except MienError as error:
             return error
+        place = request.place if self._rows.kind(request.place) is Kind.PLACE else None
+        self._samples.add(request, place)
         return "" if place == (request.place or None) else f"There is no place {request.place[:80]!r}: stored without"
 
     def _learn_at_once(self, person_id: str) -> tuple[StoredHead | None, str]:
         """A new head of all that is stored of a person, if it may be used, and what was not learned."""
         try:
-            samples, people = self._samples.load(person_id, Kind.PERSON, self._base.labels)
+            samples, _ = self._samples.load(person_id, Kind.PERSON, self._base.labels)
             lesson = learnable(self._base, samples, self._learner.outputs)
             if not lesson.outputs:
                 return None, ". ".join(lesson.notes)
@@ -275,20 +278,22 @@ class People:
             # What other learners make takes long to judge: their score of then must do.
             if decision.accepted and (ours or not decision.score_after < now.score):
                 tensors = self._learner.fit(self._base, samples, None, 0, say_nothing)
-                return self._keep(person_id, self._learner, tensors, people, decision), ". ".join(lesson.notes)
+                head = self._keep(person_id, self._learner, tensors, len(samples), {person_id}, decision)
+                return head, ". ".join(lesson.notes)
             reason = f"The head in use, made by {now.learner}, is better" if decision.accepted else decision.reason
             return None, ". ".join((reason, *lesson.notes))
         except MienError as error:
             return None, f"The label is stored, but nothing was learned. {error}"
 
     def _keep(
-        self, owner: str, learner: Learner, tensors: Tensors, people: Sequence[str], decision: Decision
+        self, owner: str, learner: Learner, tensors: Tensors, samples: int, people: set[str], decision: Decision
     ) -> StoredHead:
+        Head(self._base.spec, tensors, len(self._base.labels), self._base.embedding_size)  # says what is not finite
         data = safetensors.numpy.save({name: np.ascontiguousarray(one, np.float32) for name, one in tensors.items()})
         self._store.check_room()
         with self._store.writing():
             scores = decision.score_before, decision.score_after
-            return self._heads.add(owner, learner.name, data, people, scores)
+            return self._heads.add(owner, learner.name, data, samples, people, scores)
 
     def _labelled(self, request: AddLabel, note: str, head: StoredHead | None, message: str) -> Labelled:
         samples, _ = self._samples.count(request.person_id, Kind.PERSON)
@@ -326,9 +331,8 @@ class People:
 
 @dataclass
 class _Run:
-    """A `personalise` that runs: for whom, from whose moments, and whether it is to end."""
+    """A `personalise` that runs: whose it is or whose moments are in it, and whether it is to end."""
 
-    owner: str
     people: set[str]
     cancelled: Callable[[], bool]
     ended: bool = False

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -211,7 +212,8 @@ def _read_all(file: BinaryIO, asked: queue.Queue[Asked | None]) -> None:
 
 def main() -> int:
     """Answer what standard input asks; returns the exit status."""
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the node may run in real time: this must not
+    with suppress(PermissionError):  # where the node is idle's equal, so may this be
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the node may run in real time: this must not
     os.nice(_LOWER_PRIORITY)
     os.umask(0o077)  # what is stored here is nobody else's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the node says when to end

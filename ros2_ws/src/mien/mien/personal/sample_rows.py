@@ -36,24 +36,21 @@ class SampleRows:
     def __init__(self, store: Store, network: str) -> None:
         self._store, self._network = store, network
 
-    def add(self, request: AddLabel, place: str | None) -> None:
-        """Store a label, and its moment where that is new. Inside `writing`.
+    def check(self, request: AddLabel) -> None:
+        """Raises MienError where the same moment was stored with the embedding of another model."""
+        found = self._find(request)
+        if found is not None and found[1] != self._network:
+            raise MienError(
+                f"The moment {request.sample_id} was stored with another model", "Label a moment that is seen now"
+            )
 
-        Raises:
-            MienError: the same moment was stored with the embedding of another model.
-        """
+    def add(self, request: AddLabel, place: str | None) -> None:
+        """Store a label that `check` lets pass, and its moment where that is new. Inside `writing`."""
         with self._store.reading() as database:
-            found = database.execute(
-                "SELECT id, network, damaged FROM samples WHERE person = ? AND sample_id = ?",
-                (request.person_id, request.sample_id),
-            ).fetchone()
-            if found is not None and found[2]:
-                database.execute("DELETE FROM samples WHERE id = ?", (found[0],))
-                found = None
-            if found is not None and found[1] != self._network:
-                raise MienError(
-                    f"The moment {request.sample_id} was stored with another model", "Label a moment that is seen now"
-                )
+            found = self._find(request)
+            if found is None:
+                moment = (request.person_id, request.sample_id)
+                database.execute("DELETE FROM samples WHERE person = ? AND sample_id = ?", moment)  # one that went bad
             number = found[0] if found is not None else self._add_sample(request, place)
             label, key = request.label, (request.label.annotator, int(request.label.source))
             database.execute("DELETE FROM labels WHERE sample = ? AND annotator = ? AND source = ?", (number, *key))
@@ -135,6 +132,14 @@ class SampleRows:
                 values = {name: row[name] for name in ("sample", "source", "expression", "valence", "arousal")}
                 self._store.insert("labels", annotator=nobody, **values)
             database.execute("DELETE FROM labels WHERE annotator = ?", (annotator,))  # what went bad
+
+    def _find(self, request: AddLabel) -> tuple[int, str] | None:
+        """Number and network of the sound moment that a label is about."""
+        with self._store.reading() as database:
+            query = "SELECT id, network FROM samples WHERE person = ? AND sample_id = ? AND NOT damaged"
+            found: tuple[int, str] | None
+            found = database.execute(query, (request.person_id, request.sample_id)).fetchone()
+        return found
 
     def _add_sample(self, request: AddLabel, place: str | None) -> int:
         return self._store.insert(

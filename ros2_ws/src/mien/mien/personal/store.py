@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
-from mien.models.cache import make_folder
-from mien.personal.lock import StoreLock
+from mien.personal.lock import StoreLock, make_private_folder
 from mien.personal.rescue import delete_database, is_whole, rescue
 from mien.personal.schema import VERSION, checksum, connect, explained, migrate, read_version
 
@@ -52,7 +51,7 @@ class Store:
         self._path, self._damaged = folder / DATABASE_FILE, folder / _DAMAGED_FILE
         self.exports = folder / "exports"
         self.problems: list[str] = []
-        make_folder(folder).chmod(0o700)
+        make_private_folder(folder)
         self._lock = StoreLock(folder)
         try:
             with explained(self._path):
@@ -192,9 +191,11 @@ class Store:
 
     def _check_all(self, table: str) -> None:
         """Set aside what went bad, without holding more than some rows in memory."""
-        first, last = self._connection.execute(f"SELECT MIN(id), MAX(id) FROM {table}").fetchone()  # noqa: S608
-        for number in range(first or 0, (last or 0) + 1, _ROWS_TOGETHER):
-            self.select(table, "id BETWEEN ? AND ?", number, number + _ROWS_TOGETHER - 1)
+        query = f"SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT {_ROWS_TOGETHER}"  # noqa: S608
+        last = -(1 << 63)
+        while found := self._connection.execute(query, (last,)).fetchall():
+            self.select(table, "id > ? AND id <= ?", last, found[-1][0])
+            last = found[-1][0]
         (aside,) = self._connection.execute(f"SELECT COUNT(*) FROM {table} WHERE damaged").fetchone()  # noqa: S608
         if aside:
             self.problems.append(f"{self._path}: {aside} rows of {table} are damaged; they are set aside and not used")
@@ -207,6 +208,15 @@ class Store:
     def _delete_exports(self, person_id: str = "") -> None:
         """Delete the exports of a person, of people who are not there, and what an interrupted export left."""
         known = {row[0] for row in self._connection.execute("SELECT id FROM people")} - {person_id}
-        for path in self.exports.glob("*"):
-            if path.suffix != ".zip" or path.stem not in known:
-                path.unlink()
+        try:
+            for path in self.exports.glob("*"):
+                unpacked = path.is_dir() and not path.is_symlink()
+                if path.stem in known and (unpacked or path.suffix == ".zip"):
+                    continue
+                if unpacked:
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        except OSError as error:
+            problem = f"{error.filename} cannot be deleted ({error.strerror})"
+            raise MienError(problem, "Give this user the right to delete exports, and try again") from error

@@ -150,7 +150,7 @@ class StreamSampler:
         better = int(np.count_nonzero(self._best > score))
         slot = self._cell % _CELLS
         self._best[slot] = max(self._best[slot], score)
-        if score <= 0 or better >= self._budget.tokens or not self._budget.allows(stamp_s):
+        if not score > 0 or better >= self._budget.tokens or not self._budget.allows(stamp_s):
             return None
         self._budget.spend(stamp_s)
         reason = self._reason(better, known, uncertainty)
