@@ -53,10 +53,7 @@ class CandidateMatches:
         if not face_id or not person_id:
             return
         persons = self._confidences.setdefault(face_id, {})
-        if match.confidence > 0:
-            persons[person_id] = match.confidence
-        else:
-            persons.pop(person_id, None)
+        persons[person_id] = match.confidence
         if len(self._confidences) > MAXIMUM_FACES:
             del self._confidences[next(iter(self._confidences))]
         self._changed({face_id: _best(persons)})
