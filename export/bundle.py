@@ -37,10 +37,11 @@ from mien.expression.recogniser import Recogniser
 from mien.models.default_bundle import default_bundle
 from mien.runtime.backend import BackendOptions
 from trainer.data.face_squares import landmarks_model
+from trainer.data.sample import Tell
 from trainer.models.heads import make_head
 from trainer.stages.checkpoint import Card, open_network
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 """Told what is being done."""
 
 
@@ -51,7 +52,8 @@ def export_bundle(
     precisions: Sequence[Precision] = ("fp32",),
     has_feature_map: bool = False,
     name: str | None = None,
-    tell: Tell = lambda _: None,
+    say: Say = lambda _: None,
+    tell: Tell = lambda _done, _total: None,
 ) -> Bundle:
     """Make a bundle, in place of one that is there; an error leaves everything as it was.
 
@@ -62,7 +64,8 @@ def export_bundle(
         precisions: of the backbone; fp32 is always there.
         has_feature_map: the graph also gives the last map before it is pooled, for explanations.
         name: of the model; None = made of architecture and data, or as the bundle has it.
-        tell: told what is being done.
+        say: told what is being done.
+        tell: told how much of it is done, where it takes long.
 
     Raises:
         MienError: a source cannot be used or the sources do not fit each other; the fp32 file differs from the
@@ -73,23 +76,27 @@ def export_bundle(
         raise MienError("There is nothing to export", "Name a checkpoint, or a bundle")
     with new_bundle(folder) as partial:
         if any(source.suffix == ".zip" or (source / "manifest.json").is_file() for source in sources):
-            manifest = _add_to_bundle(sources, has_feature_map, partial, precisions, tell)
+            manifest = _add_to_bundle(sources, has_feature_map, partial, precisions, say, tell)
         else:
-            manifest = _from_checkpoints(sources, has_feature_map, partial, precisions, tell)
-        _finish(partial, msgspec.structs.replace(manifest, name=name or manifest.name), tell)
+            manifest = _from_checkpoints(sources, has_feature_map, partial, precisions, say, tell)
+        _finish(partial, msgspec.structs.replace(manifest, name=name or manifest.name), say)
     return open_bundle(folder)
 
 
 def _from_checkpoints(
-    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], tell: Tell
+    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], say: Say, tell: Tell
 ) -> Manifest:
     """Write all files of a new bundle but card and manifest."""
     opened = [open_network(source) for source in sources]
     networks, cards = [network for network, _ in opened], [card for _, card in opened]
     check_cards(sources, cards)
     if cards[0].crop.kind == "uncropped":
-        tell("warning: trained on whole pictures; in a camera's image it sees the scene, not one face")
-    tell("fp32: writing the graph, and comparing it with torch")
+        say("warning: trained on whole pictures; in a camera's image it sees the scene, not one face")
+    known = []
+    if "int8" in precisions:  # before the long work, as they may be out of reach
+        say("int8: cutting pictures that it was trained on")
+        known = [calibration_pictures(source, tell=tell) for source in sources]
+    say("fp32: writing the graph, and comparing it with torch")
     fp32 = export_graph(networks, has_feature_map)
     base = open_bundle(default_bundle())
     detector, landmarks = base.manifest.detector, _write_landmarks(folder, cards[0])
@@ -101,12 +108,11 @@ def _from_checkpoints(
     spec, tensors = make_head(networks)
 
     def int8() -> bytes:
-        pictures = np.concatenate([calibration_pictures(source) for source in sources])
-        return quantize(fp32, pictures, Head(spec, tensors, len(words.labels), size))
+        return quantize(fp32, np.concatenate(known), Head(spec, tensors, len(words.labels), size), tell)
 
     write_file(folder, detector.file.path, base.read(detector.file))
     backbone = BackboneSpec(
-        files=_write_precisions(folder, fp32, ["fp32", *precisions], int8, origin, tell),
+        files=_write_precisions(folder, fp32, ["fp32", *precisions], int8, origin, say),
         input=cards[0].input,
         crop=cards[0].crop,
         embedding_output="embedding",
@@ -127,7 +133,7 @@ def _from_checkpoints(
 
 
 def _add_to_bundle(
-    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], tell: Tell
+    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], say: Say, tell: Tell
 ) -> Manifest:
     """Write the files of a bundle again, with the precisions that it lacks."""
     bundle = open_bundle(sources[0])
@@ -151,9 +157,9 @@ def _add_to_bundle(
         folder,
         data,
         added,
-        lambda: quantize(data, rendered_pictures(bundle), head),
+        lambda: quantize(data, rendered_pictures(bundle, tell=tell), head, tell),
         (fp32.source, fp32.licence),
-        tell,
+        say,
     )
     return msgspec.structs.replace(manifest, backbone=msgspec.structs.replace(backbone, files=backbone.files | new))
 
@@ -164,19 +170,19 @@ def _write_precisions(
     precisions: Sequence[Precision],
     int8: Callable[[], bytes],
     origin: tuple[str, str],
-    tell: Tell,
+    say: Say,
 ) -> dict[Precision, File]:
     files: dict[Precision, File] = {}
     for precision in dict.fromkeys(precisions):
         data, (source, licence) = fp32, origin
         if precision == "fp16":
-            tell("fp16: converting")
+            say("fp16: converting")
             data = to_fp16(fp32)
         elif precision == "int8":
-            tell("int8: calibrating")
+            say("int8: calibrating")
             data = int8()
             share = f"{quantised_share(read_model(data)):.0%} of the multiply-accumulates in int8"
-            tell(f"int8: {share}")
+            say(f"int8: {share}")
             source = f"{source}; {share}"
         path = f"backbone.{precision}.onnx"
         files[precision] = File(path, write_file(folder, path, data), source, licence)
@@ -192,7 +198,7 @@ def _write_landmarks(folder: Path, card: Card) -> LandmarksSpec | None:
     return spec
 
 
-def _finish(folder: Path, manifest: Manifest, tell: Tell) -> None:
+def _finish(folder: Path, manifest: Manifest, say: Say) -> None:
     """Write card and manifest, and load the bundle as a robot does, in each precision."""
     card = write_file(folder, "README.md", model_card(manifest))
     manifest = msgspec.structs.replace(manifest, card=File("README.md", card, "written by mien-export", "as the model"))
@@ -200,5 +206,5 @@ def _finish(folder: Path, manifest: Manifest, tell: Tell) -> None:
     bundle = open_bundle(folder)
     bundle.verify()
     for precision in manifest.backbone.files:
-        tell(f"{precision}: loading it as a robot does")
+        say(f"{precision}: loading it as a robot does")
         Recogniser(bundle, BackendOptions(precision=precision)).close()

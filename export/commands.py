@@ -33,14 +33,16 @@ def bundle(
     """
     from export.bundle import export_bundle  # torch takes seconds to load
 
-    made = export_bundle(
-        checkpoints,
-        out,
-        precisions=precision,
-        has_feature_map=feature_map,
-        name=name,
-        tell=lambda what: print(f"mien-export: {what}", file=sys.stderr, flush=True),
-    )
+    with progress("export") as tell:
+        made = export_bundle(
+            checkpoints,
+            out,
+            precisions=precision,
+            has_feature_map=feature_map,
+            name=name,
+            say=lambda what: print(f"mien-export: {what}", file=sys.stderr, flush=True),
+            tell=tell,
+        )
     for file in made.files():
         print(f"{made.path / file.path}  {(made.path / file.path).stat().st_size / 1e6:.2f} MB")
 

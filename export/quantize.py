@@ -9,12 +9,14 @@ embeddings and labels what they were. This is measured on calibration pictures t
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.graph import encode
 from export.half import convert, to_fp16
 from export.parity import cosines, expected_agreement
 from export.qdq import (
@@ -32,6 +34,7 @@ from export.qdq import (
 from mien.errors import MienError
 from mien.expression.head import Head
 from mien.runtime.backend import BackendOptions, Model, Network, load_network
+from trainer.data.sample import Tell
 
 Floats = NDArray[np.float32]
 COSINE = 0.9997
@@ -53,13 +56,14 @@ _RANGES = np.linspace(1, 0.3, 8)
 """That are tried, as shares of the largest magnitude."""
 
 
-def quantize(model: bytes, pictures: Floats, head: Head) -> bytes:
+def quantize(model: bytes, pictures: Floats, head: Head, tell: Tell = lambda _done, _total: None) -> bytes:
     """An ONNX file's network with int8 weights and activations, or fp16 ones; input and outputs stay float32.
 
     Args:
         model: fp32 ONNX file with one input (batch, C, H, W) and an output `embedding`.
         pictures: float32 (N, C, H, W), the network's input, to calibrate on.
         head: tells the labels.
+        tell: told how many files are compared with this one.
 
     Raises:
         MienError: there are too few pictures, or not one layer can be quantised without changing embeddings or labels.
@@ -71,24 +75,28 @@ def quantize(model: bytes, pictures: Floats, head: Head) -> bytes:
     is_check = np.arange(len(pictures)) % _CHECK_EVERY == 0
     known, check = pictures[~is_check], pictures[is_check]
     roundings = find_roundings(model, known)
-    order = _by_effect(model, roundings, known[:_FEW])
+    # Each layer alone, all, then halves of those that are left.
+    numbers, total = itertools.count(1), len(roundings) + 1 + len(roundings).bit_length()
+    order = _by_effect(model, roundings, known[:_FEW], lambda: tell(next(numbers), total))
     all_wanted = _embeddings(model, pictures)
     wanted, answers = all_wanted[is_check], head.predict(all_wanted).probabilities
 
-    def is_good(count: int) -> bool:
-        found = _embeddings(insert_pairs(model, roundings, order[:count]), check)
+    def is_good(layers: int) -> bool:
+        found = _embeddings(insert_pairs(model, roundings, order[:layers]), check)
+        tell(next(numbers), total)
         told = head.predict(found).probabilities
         agreement = expected_agreement(told, answers[is_check], answers) if answers.shape[1] > 1 else 1.0
         return float(cosines(wanted, found).mean()) >= COSINE and agreement >= AGREEMENT
 
-    count = _most(len(order), is_good)
-    if count == 0:
+    layers = _most(len(order), is_good)
+    tell(total, total)
+    if layers == 0:
         raise MienError(
             "Not one layer of this network can be int8 without changing its embeddings or labels",
             "Export it in fp16, or calibrate it on other pictures",
         )
-    int8 = insert_pairs(model, roundings, order[:count])
-    return convert(int8) if _is_half_enough(model) else int8
+    int8 = insert_pairs(model, roundings, order[:layers])
+    return convert(int8) if _is_half_enough(model) else encode(read_model(int8))
 
 
 def _is_half_enough(model: bytes) -> bool:
@@ -154,12 +162,15 @@ def _squared_error(values: Floats, largest: float) -> float:
     return float(np.square(np.clip(np.rint(values / scale), -LEVELS, LEVELS) * scale - values).mean())
 
 
-def _by_effect(model: bytes, roundings: dict[str, Rounding], pictures: Floats) -> list[str]:
+def _by_effect(
+    model: bytes, roundings: dict[str, Rounding], pictures: Floats, is_done: Callable[[], None]
+) -> list[str]:
     """Outputs of the convolutions in ascending order of what quantising each one alone changes, for its work."""
     wanted, work = _embeddings(model, pictures), multiply_accumulates(read_model(model))
 
     def effect(output: str) -> float:
         found = _embeddings(insert_pairs(model, roundings, [output]), pictures)
+        is_done()
         return (1 - float(cosines(wanted, found).mean())) / work[output]
 
     return sorted(roundings, key=effect)

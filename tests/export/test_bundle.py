@@ -21,6 +21,7 @@ from mien.expression.head_file import names_embedding
 from mien.expression.recogniser import Recogniser
 from mien.runtime.backend import BackendOptions
 from tests.export.checkpoints import LABELS, noise, save_answers, save_network, settled_network
+from trainer.data.sample import Tell
 from trainer.models import Network, Outputs
 from trainer.stages.checkpoint import load_card
 
@@ -157,21 +158,24 @@ def test_int8_is_calibrated_on_what_each_checkpoint_was_trained_on(
     twins: list[Network], of_twins: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_export(monkeypatch, of_twins)
-    asked, given = [], []
+    asked, given, done = [], [], []
 
-    def training_pictures(folder: Path) -> Any:
+    def training_pictures(folder: Path, tell: Tell) -> Any:
         asked.append(folder)
+        tell(len(asked), 2)
         return np.full((2, 1, 32, 32), len(asked), np.float32)
 
-    def quantize(model: bytes, pictures: Any, _head: Any) -> bytes:
+    def quantize(model: bytes, pictures: Any, _head: Any, tell: Tell) -> bytes:
         given.append(pictures)
+        tell(3, 3)
         return model
 
     monkeypatch.setattr("export.bundle.calibration_pictures", training_pictures)
     monkeypatch.setattr("export.bundle.quantize", quantize)
     places = [save_network(tmp_path / str(number), twin) for number, twin in enumerate(twins)]
-    bundle = export_bundle(places, tmp_path / "bundle", precisions=["int8"])
+    bundle = export_bundle(places, tmp_path / "bundle", precisions=["int8"], tell=lambda *counts: done.append(counts))
     assert asked == places
+    assert done == [(1, 2), (2, 2), (3, 3)]
     assert given[0].mean(axis=(1, 2, 3)).tolist() == [1, 1, 2, 2]
     files = bundle.manifest.backbone.files
     assert list(files) == ["fp32", "int8"]
@@ -247,6 +251,18 @@ def test_outputs_that_make_no_head_are_refused(tmp_path: Path, fault: str) -> No
     with pytest.raises(MienError, match=message):
         export_bundle(folders, tmp_path / "bundle")
     assert "bundle" not in left_in(tmp_path)
+
+
+def test_without_its_run_a_checkpoint_is_refused_before_work_begins(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(*_: object) -> bytes:
+        raise AssertionError("work has begun")
+
+    monkeypatch.setattr("export.bundle.export_graph", begin)
+    with pytest.raises(MienError, match=r"lies in no run.*leave out int8"):
+        export_bundle([checkpoint], tmp_path / "bundle", precisions=["fp16", "int8"])
+    assert left_in(tmp_path) == []
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:

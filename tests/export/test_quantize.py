@@ -198,6 +198,16 @@ def test_where_no_layer_can_be_quantised_it_is_said() -> None:
         quantize(network(has_plain=False, has_uneven=True), pictures(64), head())
 
 
+def test_every_step_is_told() -> None:
+    done: list[tuple[int, int]] = []
+    quantize(network(has_uneven=True), pictures(64), head(), lambda *counts: done.append(counts))
+    numbers, totals = zip(*done, strict=True)
+    assert len(set(totals)) == 1
+    assert list(numbers[:-1]) == list(range(1, len(numbers)))
+    assert numbers[-2] <= numbers[-1] == totals[0]
+    assert len(done) > 3  # each of two layers alone, then together
+
+
 def test_too_few_pictures_are_refused() -> None:
     with pytest.raises(MienError, match="calibrated on 15 pictures"):
         quantize(network(), pictures(15), head())
