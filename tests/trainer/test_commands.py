@@ -116,6 +116,7 @@ def test_recipes_are_listed_with_their_papers_and_sizes(capsys: pytest.CaptureFi
     assert {name: recipe["paper"] for name, recipe in listed.items()} == {
         "cross_domain": "000",
         "small_sets": "001",
+        "personal_general": "002",
         "valence_arousal": "002",
         "real_time": "003",
     }

@@ -82,12 +82,14 @@ class Study:
         return self.claim.settings.shifts if self.claim.root is None else (OWN_SHIFT,)
 
     def jobs(self) -> list[Job]:
-        """All of them: of each person with each general model, what is learned from labels and from nothing."""
+        """All of them, seed by seed: of each person what is learned from labels, and what from nothing."""
         own = self.claim.settings
+        seeds = {_LEARNING: own.seeds, _NO_TRANSFER: min(own.seeds, own.seeds_without_transfer)}
         return [
             Job(NAME, f"{person}-{kind}", seed)
-            for kind, seeds in ((_LEARNING, own.seeds), (_NO_TRANSFER, min(own.seeds, own.seeds_without_transfer)))
-            for seed in range(seeds)
+            for seed in range(own.seeds)
+            for kind in seeds
+            if seed < seeds[kind]
             for person in self.claim.people
         ]
 
