@@ -349,6 +349,29 @@ def test_the_same_embedding_under_other_labels_keeps_moments_but_not_heads(tmp_p
 # ---- forgetting, exporting, remembering
 
 
+def test_labels_one_by_one_give_the_head_of_all_at_once(people: People, tmp_path: Path) -> None:
+    requests = []
+    for seed in (3, 1, 4, 5, 9, 2, 6):  # not in the order of time
+        requests.append(moment("anna", seed, says(otherwise(seed))))
+        requests.append(moment("bob", seed, says(otherwise(seed + 1))))
+    requests.append(moment("anna", 4, says("neutral", source=Source.OBSERVER, annotator="carl")))
+    other = open_people(tmp_path / "other")
+    for one in (people, other):
+        one.enroll(enrolment("anna"))
+        one.enroll(enrolment("bob"))
+    for request in requests:
+        label(people, request)
+    other.add_labels(requests)
+    for found, wanted in zip(people.heads(), other.heads(), strict=True):
+        tensors, expected = found.tensors(), wanted.tensors()
+        assert found.owner_id == wanted.owner_id
+        assert tensors is not None
+        assert expected is not None
+        for name in tensors:
+            np.testing.assert_allclose(tensors[name], expected[name], atol=1e-5)
+    other.close()
+
+
 def test_to_forget_removes_what_others_learned_from_the_person(people: People) -> None:
     people.enroll(enrolment("family", Kind.GROUP))
     people.enroll(enrolment("anna", groups=("family",)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mien.errors import MienError
 from mien.expression.head import Head, HeadSpec, softmax
 from mien.personal.learners import dual, say_nothing
-from mien.personal.learners.ridge import Ridge, RidgeState
+from mien.personal.learners.ridge import LastingRidge, Ridge, RidgeState
 from mien.personal.samples import BaseHead, Samples, Tensors
 from mien.personal.statistics import measure_statistics
 from tests.personal.heads import HEADS, World, make_base, make_samples
@@ -179,3 +179,38 @@ def test_a_last_layer_that_is_not_linear_is_refused() -> None:
     spec = HeadSpec(valence=type(valence)("linear", (bent,)))
     with pytest.raises(MienError, match="last layer"):
         fit(replace(base, spec=spec), make_samples(base, 3))
+
+
+@kinds
+def test_what_lasts_gives_the_same_head_whatever_it_was_given_before(kind: str) -> None:
+    base, lasting = make_base(kind), LastingRidge()
+    samples, others = make_samples(base, 40, gaps=0.3), make_samples(base, 30, seed=1)
+    relabelled = replace(samples, weights=np.roll(samples.weights, 1))
+    for given_ in (
+        samples.take(slice(0, 5)),
+        samples.take(slice(0, 6)),
+        samples,
+        samples,
+        relabelled,
+        relabelled.take(slice(0, 30)),
+        others,
+        samples.take(np.arange(40)[::-1]),
+        samples.take(slice(0, 0)),
+        others,
+    ):
+        close(lasting.fit(base, given_, None, 0, say_nothing), fit(base, given_))
+        folds = [np.arange(len(given_)) % 3 == fold for fold in range(3)]
+        for found, wanted in zip(
+            lasting.fit_folds(base, given_, folds), Ridge().fit_folds(base, given_, folds), strict=True
+        ):
+            close(found, wanted)
+
+
+def test_what_lasts_goes_on_from_samples_that_it_knows_and_forgets_them() -> None:
+    base, lasting = make_base("one layer"), LastingRidge()
+    samples = make_samples(base, 12)
+    state = lasting.state_of(base, samples.take(slice(0, 11)))
+    assert lasting.state_of(base, samples) is state
+    assert len(state) == 12
+    lasting.forget()
+    assert lasting.state_of(base, samples) is not state

@@ -209,8 +209,8 @@ class AddLabel(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         person_id: whose moment.
         place: id of the place where it was; empty where none is named.
-        sample_id: of the moment, 1 to 64 letters, digits, _ or -; the same one again by another annotator is another label of the
-            same moment, by the same annotator it replaces the label.
+        sample_id: of the moment, 1 to 64 letters, digits, _ or -; the same one again by another annotator is another
+            label of the same moment, by the same annotator it replaces the label.
         stamp_s: of the image, seconds.
         embedding: float32 (D,) as bytes.
         label: what the annotator says.

@@ -20,6 +20,7 @@ from mien.personal.export import export_person
 from mien.personal.gate import Decision, decide
 from mien.personal.head_rows import HeadRows
 from mien.personal.learners import LEARNERS, Learner, Tell, find_learner, say_nothing
+from mien.personal.learners.ridge import LastingRidge
 from mien.personal.messages import (
     AddLabel,
     Enroll,
@@ -59,6 +60,8 @@ class People:
 
     def __init__(self, folder: Path, base: BaseHead, embedding_id: str, identity_id: str, learner: str) -> None:
         self._base, self._learner = base, find_learner(learner)
+        self._ridge = LastingRidge()  # for labels, which come one by one
+        self._at_once = self._ridge if self._learner.name == self._ridge.name else self._learner
         self._store = Store(folder)
         self._rows = PersonRows(self._store, identity_id)
         self._samples = SampleRows(self._store, embedding_id)
@@ -196,6 +199,7 @@ class People:
                 run.ended |= person_id in run.people
             samples = sum(self._samples.count(person_id, kind)) if kind is Kind.PERSON else 0
             heads = self._heads.count(person_id)
+            self._ridge.forget()
             with self._store.forgetting(person_id):
                 self._samples.forget_annotator(person_id)
                 others, owners = self._heads.remove_learned_from(person_id)
@@ -267,18 +271,19 @@ class People:
 
     def _learn_at_once(self, person_id: str) -> tuple[StoredHead | None, str]:
         """A new head of all that is stored of a person, if it may be used, and what was not learned."""
+        learner = self._at_once
         try:
             samples, _ = self._samples.load(person_id, Kind.PERSON, self._base.labels)
-            lesson = learnable(self._base, samples, self._learner.outputs)
+            lesson = learnable(self._base, samples, learner.outputs)
             if not lesson.outputs:
                 return None, ". ".join(lesson.notes)
             now = self._heads.in_use(person_id)
-            ours = now.learner == self._learner.name
-            decision = decide(self._learner, self._base, samples, self._learner if ours else None)
+            ours = now.learner == learner.name
+            decision = decide(learner, self._base, samples, learner if ours else None)
             # What other learners make takes long to judge: their score of then must do.
             if decision.accepted and (ours or not decision.score_after < now.score):
-                tensors = self._learner.fit(self._base, samples, None, 0, say_nothing)
-                head = self._keep(person_id, self._learner, tensors, len(samples), {person_id}, decision)
+                tensors = learner.fit(self._base, samples, None, 0, say_nothing)
+                head = self._keep(person_id, learner, tensors, len(samples), {person_id}, decision)
                 return head, ". ".join(lesson.notes)
             reason = f"The head in use, made by {now.learner}, is better" if decision.accepted else decision.reason
             return None, ". ".join((reason, *lesson.notes))

@@ -29,8 +29,8 @@ class Ridge(ClosedForm):
         bias: how much of each correction holds everywhere: c² in units of the features' variance over the base data
             (without statistics c = 1, as for the layer itself), >= 0.
 
-    The defaults were chosen on rendered people (seeds 900 to 902 of `mien-train personal`, which tests on others), where
-    a lone label must do no harm, and an hour of labels most good.
+    The defaults were chosen on rendered people (seeds 900 to 902 of `mien-train personal`, which tests on others),
+    where a lone label must do no harm, and an hour of labels most good.
     """
 
     name = "ridge"
@@ -40,7 +40,7 @@ class Ridge(ClosedForm):
 
     def solve(self, base: BaseHead, samples: Samples) -> Tensors:
         """The head that all samples make."""
-        return RidgeState(self, base, samples).tensors()
+        return self.state_of(base, samples).tensors()
 
     def fit_folds(
         self,
@@ -52,8 +52,39 @@ class Ridge(ClosedForm):
     ) -> list[Tensors]:
         """All folds from one solution, by taking the samples of each out of it."""
         del steps, tell
-        state = RidgeState(self, base, samples)
+        state = self.state_of(base, samples)
         return [state.without(fold).tensors() for fold in held_out]
+
+    def state_of(self, base: BaseHead, samples: Samples) -> RidgeState:
+        """The solution of all samples."""
+        return RidgeState(self, base, samples)
+
+
+class LastingRidge(Ridge):
+    """Keeps its last solution, and only takes in what came behind those samples; else starts afresh. For one thread.
+
+    So a label costs an update instead of a fit for the folds and another for the head.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: tuple[BaseHead, Samples, RidgeState] | None = None
+
+    def state_of(self, base: BaseHead, samples: Samples) -> RidgeState:
+        """The solution of all samples, valid until the next call."""
+        last, self._last = self._last, None  # nothing is kept of what fails halfway
+        if last is not None and last[0] is base and _begins_with(samples, last[1]):
+            state = last[2]
+            if len(samples) > len(state):
+                state.add(samples.take(slice(len(state), None)))
+        else:
+            state = RidgeState(self, base, samples)
+        self._last = base, samples, state
+        return state
+
+    def forget(self) -> None:
+        """Keep nothing of the last samples."""
+        self._last = None
 
 
 class RidgeState:
@@ -118,6 +149,13 @@ class RidgeState:
             for name, change in zip((layer.weight, layer.bias), dual.change(), strict=True):
                 tensors[name] = np.asarray(tensors[name] + change, np.float32)
         return tensors
+
+
+def _begins_with(samples: Samples, first: Samples) -> bool:
+    """Whether samples are others that have come behind the first ones."""
+    names = ("embeddings", "classes", "valence", "arousal", "weights")
+    both = ((getattr(samples, name)[: len(first)], getattr(first, name)) for name in names)
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in both)
 
 
 def _start(ridge: Ridge, base: BaseHead, dense: Dense, part: Part) -> Dual:
