@@ -48,11 +48,6 @@ def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bund
 
 
 @pytest.fixture(scope="module")
-def twins() -> list[Network]:
-    return [settled_network("mini_xception", outputs, seed) for seed, outputs in enumerate((VALENCE, AROUSAL))]
-
-
-@pytest.fixture(scope="module")
 def of_twins(twins: list[Network], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("twins")
     places = [save_network(folder / str(number), twin) for number, twin in enumerate(twins)]

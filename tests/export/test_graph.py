@@ -18,19 +18,6 @@ from mien.runtime.backend import BackendOptions, Model, load_network
 from tests.export.checkpoints import noise, settled_network
 from trainer.models import Network, Outputs
 
-AFFECTS: tuple[Outputs, ...] = (Outputs(affect=("valence",)), Outputs(affect=("arousal",)))
-
-
-@pytest.fixture(scope="module")
-def twins() -> list[Network]:
-    return [settled_network("mini_xception", outputs, seed) for seed, outputs in enumerate(AFFECTS)]
-
-
-@pytest.fixture(scope="module")
-def graph(twins: list[Network]) -> bytes:
-    """Both twins side by side, with the feature map."""
-    return export_graph(twins, has_feature_map=True)
-
 
 def shape(value: Any) -> list[int | str]:
     return [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
@@ -75,7 +62,7 @@ def test_the_file_says_nothing_of_the_machine(graph: bytes) -> None:
 
 
 def test_a_network_that_gives_no_numbers_is_refused() -> None:
-    network = settled_network("mini_xception", AFFECTS[0], 0)
+    network = settled_network("mini_xception", Outputs(affect=("valence",)), 0)
     with torch.no_grad():
         next(network.parameters()).fill_(torch.nan)
     with pytest.raises(MienError, match=r"numbers that are not finite.*Train"):
@@ -92,7 +79,7 @@ def test_a_file_that_differs_from_torch_is_refused(twins: list[Network], graph: 
 
 
 def test_large_embeddings_may_differ_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = settled_network("mini_xception", AFFECTS[0], 0)
+    network = settled_network("mini_xception", Outputs(affect=("valence",)), 0)
     last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)][-1]
     with torch.no_grad():
         for values in last.parameters():

@@ -132,7 +132,10 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)  # torch's exporter takes minutes to be read where others work
-def test_the_fp32_file_is_compared_with_its_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fp32_file_is_compared_with_its_checkpoints(
+    graph: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.bundle.export_graph", lambda *_: graph)  # of the same weights, to save time
     outputs = Outputs(("neutral", "happiness", "anger"))
     one, two = (settled_network("mini_xception", outputs, seed) for seed in (0, 1))
     places = [save_network(tmp_path / "one", one), save_network(tmp_path / "two", two)]
