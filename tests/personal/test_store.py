@@ -146,6 +146,15 @@ def test_an_open_reader_keeps_forgetting_from_succeeding(people: People, folder:
     assert traces(folder, patterns) == {}
 
 
+def test_who_else_writes_into_the_database_is_to_end(people: People, folder: Path) -> None:
+    fill(people, "annalena", range(1))
+    with closing(sqlite3.connect(folder / DATABASE_FILE, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(MienError, match=r"is locked. End the other program"):
+            people.forget("annalena")
+    assert people.forget("annalena").samples == 1
+
+
 def test_forgetting_goes_on_after_a_crash(people: People, folder: Path, tmp_path: Path) -> None:
     heads = fill(people, "annalena", range(12))
     export = people.export("annalena")

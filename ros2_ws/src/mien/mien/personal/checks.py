@@ -30,7 +30,8 @@ def check_enrolment(request: Enroll) -> None:
     if request.kind is Kind.PERSON and not (request.consent and request.consent_statement.strip()):
         raise MienError(
             "A person is enrolled only with consent",
-            "Ask the person, then give consent = true and what they agreed to as consent_statement",
+            "Ask the person, then give consent = true and what they agreed to as consent_statement; forget who takes "
+            "it back",
         )
 
 

@@ -182,7 +182,8 @@ def _attempt(act: Callable[[], Any]) -> Any:
     except MienError as error:
         return error
     except Exception as error:  # noqa: BLE001  a mistake in one request must not take the others along
-        traceback.print_exc()
+        print(type(error).__name__, file=sys.stderr)  # not its text, which may name somebody
+        traceback.print_tb(error.__traceback__)
         return MienError(f"A request failed unexpectedly ({type(error).__name__})", "Report it with the log")
 
 

@@ -1,7 +1,7 @@
 """The store's database: its tables and how they came to be, how it is opened, and what its errors mean.
 
-Every connection erases what it deletes (`secure_delete`) and waits for the disk (`synchronous=FULL`); nothing is put
-into temporary files. Rows that carry what is learned from have a checksum: a page that went bad on the disk can
+Every connection erases the rows that it deletes (`secure_delete`) and waits for the disk (`synchronous=FULL`); nothing
+is put into temporary files. Rows that carry what is learned from have a checksum: a page that went bad on the disk can
 leave a database that looks whole.
 """
 
@@ -135,4 +135,6 @@ def _remedy(text: str) -> str:
         return "The disk may be failing: restart to have what is readable rescued; else move the file away"
     if "readonly" in text or "unable to open" in text:
         return "Give this user the right to write in that folder"
+    if "locked" in text:
+        return "End the other program that uses it, and try again"
     return "Look after the disk, and try again"
