@@ -65,7 +65,9 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
 
 def test_a_network_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "robot share").mkdir()
-    (tmp_path / "mounts").write_text(MOUNTS.format(tmp_path.resolve()))
+    (tmp_path / "mounts").write_bytes(
+        MOUNTS.format(tmp_path.resolve()).encode() + b"32 22 8:3 / /caf\xe9 rw - ext4 x rw\n"
+    )
     monkeypatch.setattr(lock, "_MOUNTS", tmp_path / "mounts")
     with pytest.raises(MienError, match=r"on a network disk \(nfs4\).*on a disk of this robot"):
         StoreLock(tmp_path / "robot share")

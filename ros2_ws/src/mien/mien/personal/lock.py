@@ -143,6 +143,6 @@ def file_system_of(folder: Path, mounts: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8", errors="surrogateescape").strip()  # folders may be called anything
     except OSError:  # not on this system
         return ""
