@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mien.personal.learners import say_nothing
 from mien.personal.learners.loss import loss_of
@@ -16,6 +15,7 @@ from tests.personal.heads import HEADS, make_base, make_samples
 
 
 def test_steps_are_torchs_with_nesterov_momentum() -> None:
+    torch = pytest.importorskip("torch", reason="the robot has none")
     base = make_base("twins")
     samples = replace(make_samples(base, 12), weights=np.ones(12, np.float32))
     found = Sgd(epochs=20, learning_rate=0.05, batch_size=12).fit(base, samples, None, 0, say_nothing)
