@@ -6,6 +6,7 @@ import importlib.util
 import math
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +15,6 @@ import cyclopts
 import msgspec
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from mien.errors import MienError
 from mien.personal.stimulus import StimulusLabel, read_stimulus
@@ -27,6 +27,7 @@ app = cyclopts.App(name="people", help="Teach a running perception node its peop
 _Flag = cyclopts.Parameter(negative="")
 Json = Annotated[bool, cyclopts.Parameter(name="--json", negative="")]
 _PAPERS_INTERVAL_S = 4.0
+_KINDS = ("person", "group", "place")
 
 
 @app.command(name="list")
@@ -35,30 +36,19 @@ def list_people(*, namespace: str = "", as_json: Json = False) -> None:
 
     Args:
         namespace: Of the perception node.
-        as_json: Print JSON instead of a table.
+        as_json: Print JSON.
     """
     with _robot(namespace) as robot:
         people = robot.list_people()
     if as_json:
         _print_json(people)
         return
-    table = Table("id", "kind", "name", "consent", "labels", "head", "versions", "groups", "satisfaction")
     for one in people:
-        kind = ("person", "group", "place")[one["kind"]]
-        consent = datetime.fromtimestamp(one["consent_time"]["sec"], timezone.utc).date() if one["consent"] else "–"
-        satisfaction = (f"{two['subject'] or 'present'} {two['mean_score']:+.2f}" for two in one["satisfaction"])
-        numbers = (one["samples"], one["head_version"] or "–", " ".join(map(str, one["head_versions"])) or "–")
-        groups = " ".join(one["groups"])
-        table.add_row(
-            one["person_id"],
-            kind,
-            one["display_name"],
-            str(consent),
-            *map(str, numbers),
-            groups,
-            ", ".join(satisfaction),
-        )
-    Console().print(table)
+        # No table: an id is wanted whole by the other commands, also where the terminal is narrow.
+        print(one["person_id"], _KINDS[one["kind"]], one["display_name"])
+        print("    " + "; ".join(_facts(one)))
+    if not people:
+        print("Nobody is enrolled")
 
 
 @app.command
@@ -134,7 +124,7 @@ def label(
             face = _only_face(robot)
         ids = {"sample_id": sample, "face_id": face, "person_id": person}
         told = robot.label(ids, expression, affect, source, annotator)
-    _tell(told, as_json, f"{told['sample_id']} is stored, {told['samples']} labelled moments")
+    _tell(told, as_json, f"{told['sample_id']} is stored, labelled moments: {told['samples']}")
 
 
 @app.command
@@ -258,6 +248,7 @@ def watch(*, namespace: str = "", as_json: Json = False) -> None:
         as_json: Print one JSON line per request.
     """
     with _robot(namespace) as robot:
+        robot.list_people()  # a node that is not there, or learns nobody, would never ask
         for request in robot.requests():
             if as_json:
                 print(msgspec.json.encode(request).decode(), flush=True)
@@ -276,6 +267,20 @@ def _robot(namespace: str) -> RobotPeople:
     from mien.nodes.people_client import RobotPeople
 
     return RobotPeople(namespace)
+
+
+def _facts(one: dict[str, Any]) -> Iterator[str]:
+    """What is known of a person, group or place, for people to read."""
+    if one["consent"]:
+        yield f"consent of {datetime.fromtimestamp(one['consent_time']['sec'], timezone.utc).date()}"
+    yield f"labelled moments {one['samples']}"
+    yield f"head {one['head_version'] or '–'} of versions {' '.join(map(str, one['head_versions'])) or '–'}"
+    if one["foreign_samples"] or one["foreign_heads"]:
+        yield f"of another model {one['foreign_samples']} moments, {one['foreign_heads']} heads"
+    if one["groups"]:
+        yield f"groups {' '.join(one['groups'])}"
+    for two in one["satisfaction"]:
+        yield f"satisfaction {two['subject'] or 'present'} {two['mean_score']:+.2f}"
 
 
 def _only_face(robot: RobotPeople) -> str:

@@ -13,6 +13,7 @@ from mien_msgs.action import Personalize
 from mien_msgs.msg import FaceAffectArray, LabelRequest, SampleLabel
 from mien_msgs.srv import Enroll, ExportPerson, ForgetPerson, LabelSample, ListPeople, RollbackHead
 from rclpy.action import ActionClient
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -22,6 +23,7 @@ from mien.errors import MienError
 
 FOUND_WITHIN_S = 5.0
 ANSWERED_WITHIN_S = 60.0
+GONE_AFTER_S = 1.0
 _KINDS = {"person": 0, "group": 1, "place": 2}
 _SOURCES = {"self": SampleLabel.SELF, "observer": SampleLabel.OBSERVER, "stimulus": SampleLabel.STIMULUS}
 
@@ -44,6 +46,7 @@ class RobotPeople:
         self._node = Node("mien_people", namespace=self._namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        self._clients: dict[str, Client[Any, Any]] = {}  # kept: getting to know a service takes longer than its answer
         self._closing = threading.Event()
         self._ending = ExitStack()
         # Beside the main thread, since only a Python wait there lets Ctrl+C through.
@@ -121,14 +124,14 @@ class RobotPeople:
         client = ActionClient(self._node, Personalize, "personalize")
         self._ending.callback(client.destroy)  # not before the executor, which would fail
         if not client.wait_for_server(FOUND_WITHIN_S):
-            raise self._nobody("personalize")
+            raise self._nobody("action", "personalize")
         goal = Personalize.Goal(person_id=person_id, learner=learner, max_steps=max_steps)
         sent = self._beside(
             lambda: client.send_goal_async(goal, feedback_callback=lambda message: tell(_fields(message.feedback)))
         )
         try:
             handle = self._wait(sent, ANSWERED_WITHIN_S)
-            told = self._wait(self._beside(handle.get_result_async), None)
+            told = self._wait_as_long_as(client.server_is_ready, self._beside(handle.get_result_async))
         except KeyboardInterrupt:
             handle = self._wait(sent, ANSWERED_WITHIN_S)
             self._wait(self._beside(handle.cancel_goal_async), ANSWERED_WITHIN_S)
@@ -144,8 +147,11 @@ class RobotPeople:
         try:
             return [face.face_id for face in seen.get(timeout=FOUND_WITHIN_S).faces]
         except queue.Empty:
+            if not self._node.count_publishers("emotions"):
+                raise self._nobody("topic", "emotions") from None
             raise MienError(
-                f"No image was read within {FOUND_WITHIN_S:g} s", "Is the camera running? Or give --face or --no-face"
+                f"No image was read within {FOUND_WITHIN_S:g} s",
+                "Start the camera, or see what /diagnostics says of it",
             ) from None
         finally:
             self._node.destroy_subscription(subscription)
@@ -158,13 +164,12 @@ class RobotPeople:
             yield _fields(asked.get())
 
     def _call(self, kind: Any, name: str, request: Any) -> Any:
-        client = self._node.create_client(kind, name)
-        try:
-            if not client.wait_for_service(FOUND_WITHIN_S):
-                raise self._nobody(name)
-            response = self._wait(client.call_async(request), ANSWERED_WITHIN_S)
-        finally:
-            self._node.destroy_client(client)
+        if name not in self._clients:
+            self._clients[name] = self._node.create_client(kind, name)
+        client = self._clients[name]
+        if not client.wait_for_service(FOUND_WITHIN_S):
+            raise self._nobody("service", name)
+        response = self._wait(client.call_async(request), ANSWERED_WITHIN_S)
         if not response.success:
             raise MienError(*_split(response.message))
         return response
@@ -176,22 +181,33 @@ class RobotPeople:
         future: Future[Any] = task.result()
         return future
 
-    def _wait(self, future: Future[Any], timeout_s: float | None) -> Any:
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(timeout_s):
+    def _wait(self, future: Future[Any], timeout_s: float) -> Any:
+        if not _done(future).wait(timeout_s):
             raise MienError(f"The perception node did not answer within {timeout_s:g} s", "Look at its log")
         return future.result()
 
-    def _nobody(self, name: str) -> MienError:
+    def _wait_as_long_as(self, is_there: Callable[[], bool], future: Future[Any]) -> Any:
+        done = _done(future)
+        while not done.wait(GONE_AFTER_S):
+            if not is_there():
+                raise MienError("The perception node ended before it answered", "Start it again; look at its log")
+        return future.result()
+
+    def _nobody(self, what: str, name: str) -> MienError:
         return MienError(
-            f"No node offers the service {'/' if self._namespace else ''}{self._namespace}/{name}",
+            f"No node offers the {what} {'/' if self._namespace else ''}{self._namespace}/{name}",
             "Start the perception node, or give its --namespace; ROS_DOMAIN_ID must be the node's",
         )
 
     def _spin(self) -> None:
         while not self._closing.is_set():
             self._executor.spin_once()
+
+
+def _done(future: Future[Any]) -> threading.Event:
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    return done
 
 
 def _split(message: str) -> tuple[str, str]:
