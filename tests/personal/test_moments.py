@@ -45,6 +45,18 @@ def test_what_a_face_or_person_shows_now_is_its_newest_moment() -> None:
     assert moments.find("", "f2", "", 10.2).embedding[0] == 2
 
 
+def test_what_nobody_can_label_any_more_is_let_go_of() -> None:
+    moments = Moments()
+    (old,) = moments.see([face("f1", "anna", 1)], 10.0, 0)
+    moments.keep(old)
+    (new,) = moments.see([face("f2", "ben", 2)], 10.0 + KEPT_S, 0)
+    moments.drop_old(10.1 + KEPT_S)
+    for ids in ((old.sample_id, "", ""), ("", "f1", ""), ("", "", "anna")):
+        with pytest.raises(MienError):
+            moments.find(*ids, 10.0)
+    assert moments.find("", "f2", "", 10.1 + KEPT_S) == new
+
+
 def test_of_two_faces_of_a_person_the_one_seen_last_counts() -> None:
     moments = Moments()
     moments.see([face("f2", "anna", 2)], 10.0, 0)
@@ -62,7 +74,7 @@ def test_who_left_can_be_labelled_for_a_while_and_then_one_is_told_why_not(age_s
         if age_s <= NOW_WITHIN_S - 1e-9:
             assert moments.find(*ids, 100.0 + age_s).embedding[0] == 1
         elif age_s > NOW_WITHIN_S + 1e-9:
-            words = "left" if age_s < KEPT_S else "not in view"
+            words = "left" if age_s <= KEPT_S + 1e-9 else "not in view"
             with pytest.raises(MienError, match=f"{who}.*{words}|{who}.*not in view"):
                 moments.find(*ids, 100.0 + age_s)
     assert moments.is_known("f1", 100.0 + age_s) == (100.0 + age_s - 100.0 <= KEPT_S)

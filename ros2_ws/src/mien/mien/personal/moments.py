@@ -115,6 +115,13 @@ class Moments:
             found = self._latest.get(face_id)
         return found is not None and now_s - found.time_s <= KEPT_S
 
+    def drop_old(self, now_s: float) -> None:
+        """Let go of the moments that nobody can label any more, and of the faces that left."""
+        with self._lock:
+            for moments in (self._latest, self._kept):
+                for key in [key for key, moment in moments.items() if now_s - moment.time_s > KEPT_S]:
+                    del moments[key]
+
     def belongs(self, face_id: str, person_id: str) -> None:
         """Let a face's latest moment be that person's; empty: nobody's."""
         with self._lock:
