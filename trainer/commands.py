@@ -155,17 +155,26 @@ def evaluate(checkpoint: Path, dataset: str, path: Path, *, as_json: Json = Fals
 
 
 def report(folder: Path, *, pictures: bool = True) -> None:
-    """Write the report of a run again, from what is stored.
+    """Write the report of a run or of a personal study again, finished or not, from what is stored.
 
     Args:
-        folder: that `run` wrote into.
-        pictures: show the most confident errors with their pictures.
+        folder: that `run` or `personal` wrote into.
+        pictures: show the most confident errors of a run with their pictures.
     """
-    from trainer.show import show_result
-    from trainer.stages.run import report_run
+    from trainer.personal.claim import holds_study
 
-    result, recipe, page = report_run(folder, has_pictures=pictures)
-    show_result(result, recipe)
+    if holds_study(folder):
+        from trainer.personal.run import report_study
+        from trainer.personal.show import show_study
+
+        study, page = report_study(folder)
+        show_study(study)
+    else:
+        from trainer.show import show_result
+        from trainer.stages.run import report_run
+
+        result, recipe, page = report_run(folder, has_pictures=pictures)
+        show_result(result, recipe)
     print(f"\nreport: {page}")
 
 

@@ -49,7 +49,7 @@ def check_claim(folder: Path, wanted: Claim) -> Claim:
     Raises:
         MienError: the folder holds another study, or something else.
     """
-    if not (folder / _FILE).exists():
+    if not holds_study(folder):
         if strangers := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
             raise MienError(f"{folder} is not empty ({strangers[0]})", "Name a new or empty folder with --out")
         return wanted
@@ -63,6 +63,11 @@ def check_claim(folder: Path, wanted: Claim) -> Claim:
             f"{folder} holds another study: {difference}", "Name another folder with --out, or remove this one"
         )
     return msgspec.structs.replace(wanted, **kept)
+
+
+def holds_study(folder: Path) -> bool:
+    """Whether a study was begun in a folder."""
+    return (folder / _FILE).is_file()
 
 
 def read_claim(folder: Path) -> Claim:

@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from mien.personal.learners import DEFAULT_LEARNER
-from trainer.evaluate.report.figures import difference_text, heading
+from trainer.evaluate.intervals import LEAST_SEEDS
+from trainer.evaluate.report.figures import ABSENT, difference_text, heading
 from trainer.evaluate.trends import judge_differences
 from trainer.personal import no_transfer
 from trainer.personal.learning import BASE, GATED, PUBLISHED
@@ -252,15 +253,16 @@ def _gains(figures: Figures, way: str) -> list[Goal]:
         known = ~np.isnan(np.stack([*by_arm[way], *by_arm[arm]])).any(axis=0)
         reached, people = int((both[0] & both[1])[known].sum()), int(known.sum())
         ratios = ", ".join(
-            f"{name} {np.nanmean(own) / np.nanmean(other):.2f}" if known.any() else ""
+            f"{name} {own[known].mean() / other[known].mean():.2f}"
             for name, own, other in zip(_AFFECTS, by_arm[way], by_arm[arm], strict=True)
+            if people
         )
         wanted = math.ceil(ENOUGH_OF_TEN * people)
         goals.append(
             Goal(
                 f"{claim}, in valence and arousal (blocks of time)",
-                f"for {wanted} of {people} people",
-                f"{reached} of {people}; ratio of the means: {ratios}",
+                f"for {wanted} of {people} people" if people else "for nine of ten people",
+                f"{reached} of {people}; ratio of the means: {ratios}" if people else ABSENT,
                 reached >= wanted if people else None,
             )
         )
@@ -275,25 +277,26 @@ def _better(figures: Figures, way: str) -> Goal:
     return Goal(
         f"{way}: {count} labels are better than none (blocks of time)",
         "the intervals of both RMSE below 0",
-        "; ".join(_words(name, change) for name, change in changes.items() if not np.isnan(change).all()),
-        all(one.high < 0 for one in errors) if all(one.people for one in errors) else None,
+        "; ".join(_words(name, change) for name, change in changes.items() if not np.isnan(change).all()) or ABSENT,
+        all(one.high < 0 for one in errors) if all(one.people >= LEAST_SEEDS for one in errors) else None,
     )
 
 
 def _harmless(figures: Figures, way: str, words: str, keys: Sequence[Key]) -> Goal:
     """Learning ends no worse than the base head: no interval of a difference is wholly on the wrong side."""
-    found, is_worse = [], False
+    found, is_worse, people = [], False, 0
     for name, direction in _BAD_DIRECTION.items():
         changes = [change for key in keys if not np.isnan(change := _change(figures, key, name)).all()]
         if changes:
+            people = max(people, over_people(changes[0]).people)
             worst = max(changes, key=lambda change: over_people(direction * change).mean)
             is_worse |= any(over_people(direction * change).low > 0 for change in changes)
             found.append(_words(name, worst))
     return Goal(
         f"{way}: no harm to the person: {words}",
         "no interval wholly on the worse side",
-        ("the worst: " if len(keys) > 1 else "") + "; ".join(found),
-        not is_worse if found else None,
+        ("the worst: " if len(keys) > 1 and found else "") + ("; ".join(found) or ABSENT),
+        not is_worse if people >= LEAST_SEEDS else None,
     )
 
 

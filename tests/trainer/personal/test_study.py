@@ -64,7 +64,9 @@ def run(recipe: Path, out: Path, data: str = "rendered", settings: Settings = SE
     return found
 
 
-def test_a_study_of_rendered_people_goes_on_where_it_stopped(recipe: Path, tmp_path: Path) -> None:
+def test_a_study_of_rendered_people_goes_on_where_it_stopped(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     first = run(recipe, out)
     arms = {entry["key"][2] for entry in first["entries"]}
@@ -72,6 +74,9 @@ def test_a_study_of_rendered_people_goes_on_where_it_stopped(recipe: Path, tmp_p
     assert {entry["key"][0] for entry in first["entries"]} >= {"curve", "few", "drift back", "class order"}
     for entry in first["entries"]:
         assert all(len(values) == 2 for values in entry["figures"].values())
+
+    app(["report", str(out)], result_action="return_value")
+    assert "Personal models (smoke), 2 people, on rendered people" in capsys.readouterr().out
 
     jobs = sorted(out.glob(f"seed0/*/{FILE}"))
     assert len(jobs) == 4
