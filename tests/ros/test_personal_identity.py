@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from onnx import TensorProto, helper
 
 from mien.faces.detector import Image
@@ -186,6 +187,7 @@ def test_without_hri_msgs_rep_155_is_said_to_be_off(tmp_path: Path, ros_domain_i
         pytest.skip("hri_msgs is installed here")
     with told_by_others(tmp_path, ros_domain_id, {}) as robot:
         assert len(robot.read(demo_frame(), CAMERA).faces) == 1
-        _, _, values = robot.wait_for_diagnostics(lambda report: "people" in report, "people")["people"]
-        assert "hri_msgs" in values["recognition"]
-        assert "apt install" in values["recognition"]
+        level, text, values = robot.wait_for_diagnostics(lambda report: "people" in report, "people")["people"]
+        assert (level, values["recognition"]) == (ord(DiagnosticStatus.WARN), f"off: {text}")
+        assert "hri_msgs" in text
+        assert "apt install" in text

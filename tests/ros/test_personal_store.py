@@ -28,8 +28,10 @@ def test_a_killed_node_comes_back_with_what_it_learned_and_a_second_one_goes_wit
     parameters = {"people_folder": str(tmp_path / "people"), "identity": "off", **STEADY}
     with perception(tmp_path / "first", ros_domain_id, parameters=parameters) as robot:
         taught = teach(robot)
-        the_process_that_dies_is_started_again(robot)
+        (keeper,) = children(robot.process.pid)
+        os.kill(keeper, signal.SIGSTOP)
         a_second_node_says_why_and_reads_faces(parameters, tmp_path / "second", ros_domain_id)
+        the_process_that_hangs_and_dies_is_started_again(robot, keeper)
         robot.process.expected_exit = -signal.SIGKILL
         os.kill(robot.process.pid, signal.SIGKILL)
     with perception(tmp_path / "third", ros_domain_id, parameters=parameters) as robot:
@@ -59,8 +61,8 @@ def teach(robot: Driver) -> list[float]:
     return list(face.probabilities_raw)
 
 
-def the_process_that_dies_is_started_again(robot: Driver) -> None:
-    (keeper,) = children(robot.process.pid)
+def the_process_that_hangs_and_dies_is_started_again(robot: Driver, keeper: int) -> None:
+    robot.wait_for_diagnostics(lambda report: "does not answer" in report["people"][1], "silence")
     os.kill(keeper, signal.SIGKILL)
     (face,) = robot.read(demo_frame()).faces
     assert (face.person_id, face.head_version) == ("anna", 3)
@@ -85,6 +87,7 @@ def a_second_node_says_why_and_reads_faces(parameters: dict[str, Any], folder: P
         assert not response.success
         assert parameters["people_folder"] in response.message
         report = second.wait_for_diagnostics(lambda report: report["people"][1] != "ok", "the lock")
+        second.process.wait_for_output(f"People: {parameters['people_folder']} is used")
         assert report["people"][0] == ord(DiagnosticStatus.WARN)
         assert report["model"][0] == ord(DiagnosticStatus.OK)
 
@@ -110,6 +113,10 @@ def it_goes_on(robot: Driver, tmp_path: Path) -> None:
     assert robot.change_state("cleanup")
     response = people.enroll("anna")
     assert "people_folder" in response.message
+    assert robot.set_parameters(people_folder="~nobody-here/people").successful
+    assert robot.change_state("configure")
+    assert "~nobody-here/people" in people.enroll("anna").message
+    assert robot.change_state("cleanup")
     assert robot.set_parameters(people_folder="").successful
     assert robot.change_state("configure")
     assert "Personalisation is off" in people.enroll("anna").message

@@ -7,6 +7,7 @@ names nor ids of people are ever logged.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -75,16 +76,20 @@ class Personal:
 
         self._lookup = HeadLookup(base, hand_over)
         self._lookup.set_place(values["place"])
-        backend, folder = pipeline.settings.backend, Path(values["people_folder"]).expanduser()
-        self._faces = FacePersons(node, bundle, backend, values["identity"], self._lookup, self._moments)
+        folder = _folder(values["people_folder"])
+        self._faces = FacePersons(
+            node, bundle, pipeline.settings.backend, values["identity"], self._lookup, self._moments
+        )
         try:
             self._client = PeopleClient(folder, base, embedding_id(bundle), self._faces.network_id, values["learner"])
         except MienError:
             self._faces.close()
             raise
         self._problems: tuple[str, ...] = ()
+        self._told: set[str] = set()  # those of them that stand in the log
         self._complete = False  # all that is stored is known here
-        self._looked_after_s = -LOOK_AFTER_EVERY_S
+        self._looked_after_s = -math.inf
+        self._asked: Future[tuple[str, ...]] | None = None  # how the store is; one question at a time
         self._learned: dict[str, object] = {}
         self._beside = Beside(node, "people", self._handle)
         self.look_after()
@@ -103,7 +108,7 @@ class Personal:
         now_s = self._clock.now_s()
         self._faces.look(image, faces, now_s)
         for face in faces:
-            if face.person_id:
+            if self._lookup.is_enrolled(face.person_id):  # not one who was forgotten since the image was read
                 self._requests.consider(header, face, moment_of(face, now_s, time.time()))
 
     # What people ask for
@@ -261,16 +266,26 @@ class Personal:
         if time.monotonic() - self._looked_after_s < LOOK_AFTER_EVERY_S:
             return
         self._looked_after_s = time.monotonic()
-        self._client.problems().add_done_callback(self._take_problems)
         self._faces.drop_gone(self._clock.now_s())
+        if self._asked is not None and not self._asked.done():
+            self._tell(("The process that keeps the people does not answer. Is it busy, or the disk slow?",))
+            return
+        self._asked = self._client.problems()
+        self._asked.add_done_callback(self._take_problems)
 
     def _take_problems(self, answer: Future[tuple[str, ...]]) -> None:
         error = answer.exception()
-        self._problems = answer.result() if error is None else (str(error),)
+        self._tell(answer.result() if error is None else (str(error),))
         if error is not None:
             self._complete = False
         elif not self._complete:
             self._reload()
+
+    def _tell(self, problems: tuple[str, ...]) -> None:
+        """Report problems, and log those that are new."""
+        for problem in set(problems) - self._told:
+            self._node.get_logger().warning(f"People: {problem}")
+        self._problems, self._told = problems, set(problems)
 
     def status(self) -> tuple[str | None, dict[str, object]]:
         """What is wrong, with the remedy, or None; and facts for people to read."""
@@ -291,3 +306,10 @@ class Personal:
         self._beside.close()
         self._client.close()
         self._faces.close()
+
+
+def _folder(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # the ~ of somebody whom this machine does not know
+        raise MienError(f"people_folder cannot be {path!r} ({error})", "Give another folder") from error

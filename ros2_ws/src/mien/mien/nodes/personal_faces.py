@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
 from rclpy.node import Node
@@ -40,10 +41,12 @@ class FacePersons:
         self, node: Node, bundle: Bundle, options: BackendOptions, identity: str, lookup: HeadLookup, moments: Moments
     ) -> None:
         self._lookup, self._moments = lookup, moments
+        self._turn = threading.Lock()  # of those who replace the following
         self._by_hand: Mapping[str, str] = {}  # the person that each face was enrolled as; replaced as a whole
         self._who: WhoIsWho | None = None
         self._matches: CandidateMatches | None = None
         self.recognition, self.network_id = "off", ""
+        self._problem: str | None = None
         try:
             if identity == "rep155":
                 self._matches = CandidateMatches(node, self._assign)
@@ -53,11 +56,12 @@ class FacePersons:
                 self.recognition, self.network_id = self._who.runtime, self._who.network_id
         except MienError as error:  # people are still known while the face that they were enrolled with is in view
             self.recognition = f"off: {error}"
+            self._problem = str(error) if identity == "rep155" else None
 
     @property
     def problem(self) -> str | None:
-        """Why the identity network does not run where it should; None when all is well."""
-        return None if self._who is None else self._who.problem
+        """Why people are not recognised as was asked for; None when all is well."""
+        return self._problem if self._who is None else self._who.problem
 
     def look(self, image: Image, faces: Sequence[FaceAffect], now_s: float) -> None:
         """Recognise the faces of an image, where a network does."""
@@ -71,7 +75,8 @@ class FacePersons:
     def enrolled(self, person: Person, face_id: str) -> None:
         """Somebody was enrolled, with that face or without one."""
         if face_id and person.kind is Kind.PERSON:
-            self._by_hand = {**self._by_hand, face_id: person.person_id}
+            with self._turn:
+                self._by_hand = {**self._by_hand, face_id: person.person_id}
             self._assign({face_id: person.person_id})
         if self._matches is not None:
             self._assign(self._matches.persons())
@@ -99,7 +104,8 @@ class FacePersons:
     def forget(self, person_id: str) -> None:
         """Drop a person, and the looks at the person's faces."""
         faces = self._lookup.faces_of(person_id)
-        self._by_hand = {face: person for face, person in self._by_hand.items() if person != person_id}
+        with self._turn:
+            self._by_hand = {face: person for face, person in self._by_hand.items() if person != person_id}
         if self._who is not None:
             self._who.forget(person_id)
             for face_id in faces:
@@ -107,12 +113,14 @@ class FacePersons:
 
     def drop_gone(self, now_s: float) -> None:
         """Drop the faces that do not come back."""
+        self._moments.drop_old(now_s)
 
         def is_known(face_id: str) -> bool:
             return self._moments.is_known(face_id, now_s)
 
         self._lookup.drop_faces(is_known)
-        self._by_hand = {face_id: person for face_id, person in self._by_hand.items() if is_known(face_id)}
+        with self._turn:
+            self._by_hand = {face_id: person for face_id, person in self._by_hand.items() if is_known(face_id)}
         if self._who is not None:
             for face_id in self._who.faces():
                 if not is_known(face_id):

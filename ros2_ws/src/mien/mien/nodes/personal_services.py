@@ -67,6 +67,7 @@ class PersonalServices:
             self._personal = Personal(self._node, bundle, pipeline, values, clock, requests, forget_windows)
         except MienError as error:
             self._problem = error
+            self._node.get_logger().warning(f"People: {error}")
 
     def close(self) -> None:
         """Close the store."""

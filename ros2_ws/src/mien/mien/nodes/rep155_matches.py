@@ -11,7 +11,8 @@ from mien.errors import MienError, require
 
 LOWEST_CONFIDENCE = 0.5
 """From which a match counts, as by default in hri_person_manager."""
-MAXIMUM_FACES = 256
+MAXIMUM_FACES = MAXIMUM_PERSONS = 256
+"""Of faces, and of persons that match one of them; the oldest make room."""
 
 
 class CandidateMatches:
@@ -36,11 +37,11 @@ class CandidateMatches:
                 "Install it (apt install ros-$ROS_DISTRO-hri-msgs) or choose another identity",
             ) from error
         self._node, self._changed = node, changed
-        self._confidences: dict[str, dict[str, float]] = {}  # by face and person; the oldest face first
+        self._confidences: dict[str, dict[str, float]] = {}  # that count, by face and person; the oldest first
         self._subscription = node.create_subscription(self._type, "/humans/candidate_matches", self._on_match, 10)
 
     def persons(self) -> dict[str, str]:
-        """The person of each matched face, empty when no match counts."""
+        """The person of each matched face, empty when no match counts any more."""
         return {face_id: _best(persons) for face_id, persons in list(self._confidences.items())}
 
     def close(self) -> None:
@@ -53,12 +54,15 @@ class CandidateMatches:
         if not face_id or not person_id:
             return
         persons = self._confidences.setdefault(face_id, {})
-        persons[person_id] = match.confidence
+        persons.pop(person_id, None)
+        if match.confidence >= LOWEST_CONFIDENCE:
+            persons[person_id] = match.confidence
+        if len(persons) > MAXIMUM_PERSONS:
+            del persons[next(iter(persons))]
         if len(self._confidences) > MAXIMUM_FACES:
             del self._confidences[next(iter(self._confidences))]
         self._changed({face_id: _best(persons)})
 
 
 def _best(persons: dict[str, float]) -> str:
-    best = max(persons, key=persons.__getitem__, default="")
-    return best if persons.get(best, 0.0) >= LOWEST_CONFIDENCE else ""
+    return max(persons, key=persons.__getitem__, default="")
