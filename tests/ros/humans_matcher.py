@@ -1,9 +1,10 @@
-"""Says on /humans/candidate_matches again and again who a face is: face, person, confidence; runs where hri_msgs is."""
+"""Says on /humans/candidate_matches again and again what a file says: face, person, confidence; needs hri_msgs."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 
 from hri_msgs.msg import IdsMatch
 from rclpy.node import Node
@@ -12,16 +13,18 @@ from mien.nodes.running import run
 
 
 class Matcher(Node):
-    """Publishes what the command line names."""
+    """Publishes what the file that the command line names says at that time."""
 
     def __init__(self) -> None:
         super().__init__("humans_matcher")
-        face, person, confidence = sys.argv[1:4]
-        match = IdsMatch(
-            id1=person, id1_type=IdsMatch.PERSON, id2=face, id2_type=IdsMatch.FACE, confidence=float(confidence)
-        )
         publisher = self.create_publisher(IdsMatch, "/humans/candidate_matches", 10)
-        self.create_timer(0.1, lambda: publisher.publish(match))
+
+        def say() -> None:
+            face, person, confidence = Path(sys.argv[1]).read_text().split()
+            kinds = {"id1_type": IdsMatch.PERSON, "id2_type": IdsMatch.FACE}
+            publisher.publish(IdsMatch(id1=person, id2=face, confidence=float(confidence), **kinds))
+
+        self.create_timer(0.1, say)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from action_msgs.msg import GoalStatusArray
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import qos_profile_action_status_default
 
 from tests.ros.driver import Driver, perception
-from tests.ros.harness import wait_for
+from tests.ros.harness import Collector, NodeProcess, node_environment, wait_for
 from tests.ros.people import STEADY, People
 from tests.ros.pictures import demo_frame
 
@@ -47,6 +51,23 @@ def test_a_killed_node_comes_back_with_what_it_learned_and_a_second_one_goes_wit
         (after,) = robot.read(demo_frame()).faces
         assert (after.person_id, after.head_version, after.head_is_personal) == ("anna", 3, True)
         np.testing.assert_allclose(after.probabilities_raw, taught, atol=1e-4)
+        waiting = somebody_who_waits_for_learning(robot, tmp_path)
+    assert waiting.wait(20) == 1
+    assert "ended before it answered" in waiting.output
+
+
+def somebody_who_waits_for_learning(robot: Driver, folder: Path) -> NodeProcess:
+    """Another process that has asked for more than this node lives to learn."""
+    people = People(robot)
+    for frame in range(300, 400, 10):
+        robot.read(demo_frame(frame))
+        assert people.label("fear", person="anna").success
+    goals = Collector(robot.node, "/personalize/_action/status", GoalStatusArray, qos_profile_action_status_default)
+    command = [sys.executable, "-m", "mien.cli", "people", "personalize", "anna"]
+    options = ["--learner", "sgd", "--steps", "1000000"]
+    process = NodeProcess("personalize", [*command, *options], node_environment(), folder / "personalize.log")
+    goals.wait_until(lambda seen: seen and seen[-1].status_list, 20, "the goal")
+    return process
 
 
 def teach(robot: Driver) -> list[float]:
@@ -122,6 +143,11 @@ def it_goes_on(robot: Driver, tmp_path: Path) -> None:
     assert "Personalisation is off" in people.enroll("anna").message
     assert "people" not in robot.diagnostics()
     assert robot.change_state("cleanup")
-    assert robot.set_parameters(people_folder=str(tmp_path / "people")).successful
+    assert robot.set_parameters(people_folder=str(tmp_path / "people"), identity="rep155").successful
     assert robot.change_state("configure")
     assert people.enroll("anna").success
+    if importlib.util.find_spec("hri_msgs") is None:
+        level, text, values = robot.diagnostics()["people"]
+        assert (level, values["recognition"]) == (ord(DiagnosticStatus.WARN), f"off: {text}")
+        assert "hri_msgs" in text
+        assert "apt install" in text

@@ -159,7 +159,7 @@ class Life:
             return failure
         status = subprocess.CalledProcessError(self._process.wait(), _MODULE)
         return MienError(
-            f"The process that keeps the people ended before it had answered: {status}",
+            f"The process that keeps the people ended before it had answered: {status}".rstrip("."),
             "It is started again: ask again",
         )
 
