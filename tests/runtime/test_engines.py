@@ -247,7 +247,7 @@ def test_a_full_disk_is_named_before_a_build(cache: EngineCache, monkeypatch: py
 
 def test_one_process_builds_at_a_time(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    reports: Any = context.Queue()
+    reports: Any = context.SimpleQueue()  # written before put returns; a Queue's own thread writes later
 
     def build(name: str) -> None:
         with EngineCache(tmp_path / "engines").lock():
@@ -260,8 +260,9 @@ def test_one_process_builds_at_a_time(tmp_path: Path) -> None:
     processes = [context.Process(target=build, args=(name,)) for name in "abc"]
     for process in processes:
         process.start()
-    told = [reports.get(timeout=30) for _ in range(6)]
     for process in processes:
-        process.join()
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    told = [reports.get() for _ in range(6)]
     assert [text.split()[0] for text in told[::2]] == [text.split()[0] for text in told[1::2]]
     assert [text.split()[1] for text in told] == ["begins", "ends"] * 3
