@@ -66,6 +66,7 @@ def test_thinned_labels_stand_apart_and_none_is_left_out_without_need(
         ("time_s,valence,arousal\n0,nan,0\n", ["label 1", "too little"]),
         ("time_s,expression\n-1,fear\n", ["label 1", "-1"]),
         ("time_s,expression\ninf,fear\n", ["label 1", "inf"]),
+        ("time_s,expression\n1e300,fear\n", ["label 1", "1e+300"]),
         ("time_s,expression\nsoon,fear\n", ["label 1", "time_s"]),
         ("expression\nfear\n", ["label 1", "time_s"]),
         ("time_s,expression,colour\n1,fear,red\n", ["label 1", "colour"]),

@@ -27,6 +27,7 @@ app = cyclopts.App(name="people", help="Teach a running perception node its peop
 _Flag = cyclopts.Parameter(negative="")
 Json = Annotated[bool, cyclopts.Parameter(name="--json", negative="")]
 _PAPERS_INTERVAL_S = 4.0
+_LATEST_S = 2.0
 _KINDS = ("person", "group", "place")
 
 
@@ -229,7 +230,8 @@ def stimulus(
         started_s = time.monotonic()
         for one in labels:
             time.sleep(max(0.0, started_s + one.time_s - time.monotonic()))
-            problem = _label_now(robot, person, one)
+            late_s = time.monotonic() - started_s - one.time_s  # something else is shown by now
+            problem = f"{late_s:.1f} s late: not given" if late_s > _LATEST_S else _label_now(robot, person, one)
             stored += not problem
             if as_json:
                 print(msgspec.json.encode({"time_s": one.time_s, "problem": problem}).decode(), flush=True)

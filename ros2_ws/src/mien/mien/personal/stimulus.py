@@ -16,6 +16,7 @@ import msgspec
 from mien.errors import MienError
 
 _MAXIMUM_BYTES = 1 << 24
+_MAXIMUM_S = 1e6
 _FIELDS = "time_s, and expression or valence and arousal or both"
 
 
@@ -23,7 +24,7 @@ class StimulusLabel(msgspec.Struct, frozen=True):
     """What was shown at one time.
 
     Attributes:
-        time_s: seconds after the beginning, 0 or more.
+        time_s: seconds after the beginning, 0 to 1e6.
         expression: a class label; empty when not said.
         valence: -1 to 1; NaN when not said, then arousal is too.
         arousal: -1 to 1.
@@ -92,8 +93,8 @@ def _label(row: Any, where: str) -> StimulusLabel:
     except msgspec.ValidationError as error:
         raise MienError(f"{where}: {error}", f"Give {_FIELDS}") from error
     said = not math.isnan(found.valence), not math.isnan(found.arousal)
-    if not 0 <= found.time_s < math.inf:
-        raise MienError(f"{where}: time_s is {found.time_s}", "Give seconds from 0")
+    if not 0 <= found.time_s <= _MAXIMUM_S:
+        raise MienError(f"{where}: time_s is {found.time_s}", f"Give seconds from 0 to {_MAXIMUM_S:g}")
     if said[0] != said[1] or not (said[0] or found.expression):
         raise MienError(f"{where} says too little", f"Give {_FIELDS}")
     if said[0] and not (-1 <= found.valence <= 1 and -1 <= found.arousal <= 1):

@@ -1,0 +1,42 @@
+"""`mien people` where no ROS is needed: what it does when the robot is slow."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from mien.commands import people
+
+
+class SlowRobot:
+    """Takes long for its first label."""
+
+    def __init__(self) -> None:
+        self.labelled: list[str] = []
+
+    def list_people(self) -> None:
+        """Nobody."""
+
+    def label(self, ids: dict[str, str], expression: str, affect: object, source: str) -> None:
+        if not self.labelled:
+            time.sleep(0.5)
+        self.labelled.append(expression)
+
+
+def test_a_stimulus_label_that_would_come_too_late_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot = SlowRobot()
+    monkeypatch.setattr(people, "_robot", lambda namespace: nullcontext(robot))
+    monkeypatch.setattr(people, "_LATEST_S", 0.3)
+    film = tmp_path / "film.csv"
+    film.write_text("time_s,expression\n0,fear\n0.1,anger\n0.8,sadness\n")
+    people.stimulus(film, person="anna", every_s=0, as_json=True)
+    assert robot.labelled == ["fear", "sadness"]
+    problems = [json.loads(line)["problem"] for line in capsys.readouterr().out.splitlines()]
+    assert [bool(one) for one in problems] == [False, True, False]
+    assert "late" in problems[1]
