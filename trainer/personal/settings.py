@@ -80,7 +80,7 @@ SIZES: dict[Size, dict[Literal["rendered", "real"], Settings]] = {
         ),
     },
 }
-"""By size and data. In the study on renders, rate and epochs of "No transfer" were chosen on the people of
+"""By size and data. In the study on renders, rate and epochs of "No transfer" come from a single try on a person of
 `DEVELOPMENT_SEED`."""
 
 
