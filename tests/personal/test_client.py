@@ -179,7 +179,7 @@ def test_the_process_ends_with_its_client_and_minds_no_interrupt(tmp_path: Path)
         "from mien.personal.client import PeopleClient\n"
         "client = PeopleClient(pathlib.Path(sys.argv[1]), BASE, 'network')\n"
         "client.heads().result(); import psutil\n"
-        "child, = psutil.Process().children(); child.send_signal(signal.SIGINT)\n"
+        "child, = psutil.Process().children(); child.send_signal(signal.SIGINT); child.terminate()\n"
         "client.heads().result(); print(child.pid, child.nice(), flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "people")]

@@ -217,7 +217,8 @@ def main() -> int:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the node may run in real time: this must not
     os.nice(_LOWER_PRIORITY)
     os.umask(0o077)  # what is stored here is nobody else's business
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the node says when to end
+    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the node's whole group; the node says when to end
+        signal.signal(number, signal.SIG_IGN)
     answers = _Answers(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print is no answer
     first = _read(sys.stdin.buffer)
