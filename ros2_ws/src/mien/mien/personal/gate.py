@@ -17,10 +17,10 @@ FOLDS = 5
 BLOCKS_PER_FOLD = 4
 MINIMUM_SAMPLES = 10
 """With fewer labelled ones there is no held-out score."""
-STANDARD_ERRORS = 1.0
-"""By so many a head must better the base head: where the gain is not sure, the simpler of two models (the rule of
-L. Breiman et al., "Classification and regression trees", 1984, section 3.4.3). A small head that does harm looks good
-on few samples more often than not without it."""
+STANDARD_ERRORS = 0.5
+"""By so many a head must better the base head; chosen on rendered people whom the study has not. The usual one
+(L. Breiman et al., "Classification and regression trees", 1984, section 3.4.3) refused nearly half of the heads that
+did good to people who differ from others, at 16 labels; with 0, more passed that did harm to people who do not."""
 
 
 @dataclass(frozen=True, slots=True)
