@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,20 @@ def label(client: PeopleClient, person_id: str, seed: int) -> Future[Labelled]:
     return client.add_label(person_id, "", f"moment-{seed}", float(seed), embedding(seed), says(otherwise(seed)))
 
 
+def processes_of_the_people() -> list[int]:
+    """The numbers of those that this process has started; tests before may have left it other children."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has just ended
+            if "mien.personal.process" in child.cmdline():
+                found.append(child.pid)
+    return found
+
+
 def process_of_the_people() -> int:
-    """The number of the one that this process has started, and that has answered."""
-    (found,) = (child.pid for child in psutil.Process().children() if "mien.personal.process" in child.cmdline())
-    return int(found)
+    """The number of the one that has answered."""
+    (found,) = processes_of_the_people()
+    return found
 
 
 def test_everything_can_be_asked_through_futures(client: PeopleClient, capfd: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +180,7 @@ def test_a_process_that_had_lived_for_a_while_is_started_again_at_once(
     enroll(client, "anna").result(PATIENCE_S)
     first = process_of_the_people()
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: [one for one in psutil.Process().children() if one.pid != first])
+    wait_for(lambda: set(processes_of_the_people()) - {first})
     assert len(client.list_people().result(PATIENCE_S)) == 1
 
 

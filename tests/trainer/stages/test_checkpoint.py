@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_at_either_file_is_named(tmp_path: Path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", write)
-        with pytest.raises(MienError, match=f"{file}.* the disk is full.*goes on"):
+        with pytest.raises(MienError, match=f"{file}.* the disk is full.*same command"):
             save(tmp_path, 2)
     assert is_network(tmp_path, 1)
     save(tmp_path, 2)
