@@ -175,9 +175,7 @@ def test_a_full_disk_leaves_what_is_done(tmp_path: Path, monkeypatch: pytest.Mon
         return real(self, target)
 
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(
-        MienError, match=r"test-000002\.tar cannot be written: the disk is full.*same command"
-    ):
+    with pytest.raises(MienError, match=r"test-000002\.tar cannot be written: the disk is full.*same command"):
         write_shards(Generated(500), tmp_path, 3, silent, records_per_shard=20)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(".lock", "index.json", "test-000000.tar", "test-000001.tar"),
