@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from onnx import TensorProto, helper
 
 from mien.bundle import open_bundle
 from mien.models.default_bundle import default_bundle
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell in the background ignores Ctrl+C, and so would all processes that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LABELS = ["anger", "happiness", "neutral"]
 SIZE_PX = 8

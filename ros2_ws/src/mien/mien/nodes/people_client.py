@@ -23,7 +23,7 @@ from mien.errors import MienError
 
 FOUND_WITHIN_S = 5.0
 ANSWERED_WITHIN_S = 60.0
-GONE_AFTER_S = 1.0
+GONE_AFTER_S, ASKED_AGAIN_AFTER = 1.0, 5
 _KINDS = {"person": 0, "group": 1, "place": 2}
 _SOURCES = {"self": SampleLabel.SELF, "observer": SampleLabel.OBSERVER, "stimulus": SampleLabel.STIMULUS}
 
@@ -131,11 +131,11 @@ class RobotPeople:
         )
         try:
             handle = self._wait(sent, ANSWERED_WITHIN_S)
-            told = self._wait_as_long_as(client.server_is_ready, self._beside(handle.get_result_async))
+            told = self._result(client, handle)
         except KeyboardInterrupt:
             handle = self._wait(sent, ANSWERED_WITHIN_S)
             self._wait(self._beside(handle.cancel_goal_async), ANSWERED_WITHIN_S)
-            told = self._wait(self._beside(handle.get_result_async), ANSWERED_WITHIN_S)
+            told = self._result(client, handle)
         if told.status == GoalStatus.STATUS_ABORTED:
             raise MienError(*_split(told.result.message))
         return _fields(told.result)
@@ -186,12 +186,16 @@ class RobotPeople:
             raise MienError(f"The perception node did not answer within {timeout_s:g} s", "Look at its log")
         return future.result()
 
-    def _wait_as_long_as(self, is_there: Callable[[], bool], future: Future[Any]) -> Any:
-        done = _done(future)
-        while not done.wait(GONE_AFTER_S):
-            if not is_there():
-                raise MienError("The perception node ended before it answered", "Start it again; look at its log")
-        return future.result()
+    def _result(self, client: ActionClient[Any, Any, Any], handle: Any) -> Any:
+        """What became of a goal; asked for again, since what a node answers to somebody it has not met yet is lost."""
+        while True:
+            future = self._beside(handle.get_result_async)
+            done = _done(future)
+            for _ in range(ASKED_AGAIN_AFTER):
+                if done.wait(GONE_AFTER_S):
+                    return future.result()
+                if not client.server_is_ready():
+                    raise MienError("The perception node ended before it answered", "Start it again; look at its log")
 
     def _nobody(self, what: str, name: str) -> MienError:
         return MienError(
