@@ -16,7 +16,6 @@ import safetensors.numpy
 from mien.errors import MienError
 from mien.expression.head import Head
 from mien.personal.checks import check_enrolment, check_identities, check_label, check_satisfaction
-from mien.personal.export import export_person
 from mien.personal.gate import Decision, decide
 from mien.personal.head_rows import HeadRows
 from mien.personal.learners import LEARNERS, Learner, Tell, find_learner, say_nothing
@@ -36,6 +35,7 @@ from mien.personal.messages import (
     StoredHead,
 )
 from mien.personal.model import head_id
+from mien.personal.person_file import export_person
 from mien.personal.person_rows import PersonRows
 from mien.personal.sample_rows import SampleRows
 from mien.personal.samples import BaseHead, Cancelled, Tensors
