@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,10 +11,26 @@ import pytest
 from mien.commands import people
 
 
+class Clock:
+    """A time module whose time passes by sleeping alone."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        """What has been slept so far."""
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_s += seconds
+
+
 class SlowRobot:
     """Takes long for its first label."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.labelled: list[str] = []
 
     def list_people(self) -> None:
@@ -23,14 +38,16 @@ class SlowRobot:
 
     def label(self, ids: dict[str, str], expression: str, affect: object, source: str) -> None:
         if not self.labelled:
-            time.sleep(0.5)
+            self.clock.sleep(0.5)
         self.labelled.append(expression)
 
 
 def test_a_stimulus_label_that_would_come_too_late_is_not_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    robot = SlowRobot()
+    clock = Clock()
+    robot = SlowRobot(clock)
+    monkeypatch.setattr(people, "time", clock)
     monkeypatch.setattr(people, "_robot", lambda namespace: nullcontext(robot))
     monkeypatch.setattr(people, "_LATEST_S", 0.3)
     film = tmp_path / "film.csv"

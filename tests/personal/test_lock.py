@@ -44,10 +44,11 @@ def test_a_machine_that_lost_power_takes_its_store_back(tmp_path: Path) -> None:
     held = StoreLock(tmp_path)
     mine = msgspec.json.decode((tmp_path / LOCK_FILE).read_bytes(), type=Owner)
     held.release()
-    leave_behind(tmp_path, Owner(mine.host, "the-boot-before", 77))
-    StoreLock(tmp_path).release()
-    leave_behind(tmp_path, Owner("a-container", mine.boot, 77))
-    StoreLock(tmp_path).release()
+    for before in (Owner(mine.host, "the-boot-before", 77), Owner("a-container", mine.boot, 77)):
+        leave_behind(tmp_path, before)
+        held = StoreLock(tmp_path)
+        assert msgspec.json.decode((tmp_path / LOCK_FILE).read_bytes(), type=Owner) == mine
+        held.release()
     for damaged in (b'{"host": "cut o', b'{"host": "caf\xe9"}'):
         (tmp_path / LOCK_FILE).write_bytes(damaged)
         StoreLock(tmp_path).release()
