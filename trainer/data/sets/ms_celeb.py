@@ -36,7 +36,6 @@ COLUMNS = 7
 PUBLISHED = 8_456_240
 Index = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bytes_]]
 """Where pictures begin, how long they are, number of the person, and the people's names."""
-_NAMES = ("offset", "length", "person", "names")
 
 
 class MsCeleb(Dataset):
@@ -78,7 +77,8 @@ def _cached_index(file: Path) -> Index:
         pass
     index = _index(file)
     data = io.BytesIO()
-    np.savez(data, **dict(zip(_NAMES, index, strict=True)))  # type: ignore[arg-type]  # its stub mistakes the names
+    offset, length, person, names = index
+    np.savez(data, offset=offset, length=length, person=person, names=names)
     write_atomically(cached, data.getvalue())
     return index
 
