@@ -28,7 +28,12 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, _data: Any) -> bool:
         return True
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # Outside double quotes the library writes NEL (U+0085) as it is, and reads it as the end of a line.
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"' if "\x85" in data else None)
 
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 for _kind in (_Loader, _Dumper):
     # YAML 1.1, which the library reads, takes 1e-3 for text.
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))

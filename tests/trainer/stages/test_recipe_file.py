@@ -150,7 +150,7 @@ def test_text_of_a_recipe_with_stages_left_out_names_only_those_that_are_there(t
 
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
-    ["1e-3", "000", "yes", "null", "=", "2026-01-01", "a: #"]
+    ["1e-3", "000", "yes", "null", "=", "2026-01-01", "a: #", "\x85", "a\x85b"]
 )
 
 
