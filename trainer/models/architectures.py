@@ -32,6 +32,7 @@ class Architecture:
         citation: where it and the next stand.
         macs_published: millions of multiply-accumulates for one picture of `input`; 0 = nowhere printed.
         hidden: units of the dense layers between embedding and last layer (ReLU).
+        landmark_hidden: likewise, where the network locates landmarks; None = as `hidden`.
         dropout: share of the values that are dropped before the last layer and after each hidden one, while training.
         smallest_side: of a picture, pixels.
     """
@@ -45,6 +46,7 @@ class Architecture:
     citation: str
     macs_published: float = 0
     hidden: tuple[int, ...] = ()
+    landmark_hidden: tuple[int, ...] | None = None
     dropout: float = 0.0
     smallest_side: int = 32
 

@@ -17,14 +17,19 @@ from torch.nn import functional
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
+from trainer.data.face_parts import Points
 from trainer.models.architectures import Architecture, find_architecture
 
 
 class Outputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a network tells: classes in order, valence or arousal (paper 002's twins have one of them), or both."""
+    """What a network tells: classes in order, valence or arousal (paper 002's twins have one of them), or both.
+
+    Or, alone, where the landmarks of a part of the face are: `points` is its name in `trainer.data.face_parts.PARTS`.
+    """
 
     labels: tuple[str, ...] = ()
     affect: tuple[Literal["valence", "arousal"], ...] = ()
+    points: Literal[Points, ""] = ""
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -13,14 +13,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mien.bundle import CropSpec
+from trainer.data.face_parts import Points
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*\Z")]
-Target = Literal["expression", "affect", "valence", "arousal", "identity", "category"]
-"""What is learned: classes, classes with valence and arousal, one of these two, who it is, or what is to be seen."""
+Target = Literal["expression", "affect", "valence", "arousal", "identity", "category", "landmarks"]
+"""What is learned: classes, classes with valence and arousal, one of these two, who it is, what is to be seen, or where
+landmarks are."""
 
 
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -140,12 +142,16 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         target: what is learned.
         crop: of the face; `box` is that of the data set, else of the detector.
         detector: which one; Haar's in papers 001-003.
-        landmarks: for the crops `outer` and `inner`: the data set's own, or found by the landmark model.
+        landmarks: for the crops `outer` and `inner`, and for the target `landmarks`: the data set's own, found by the
+            landmark model, or by dlib's regression trees (paper 004's annotator).
+        points: part of the face whose landmarks are learned, where they are the target.
+        member: of an ensemble of equals: others have other random weights and see the pictures in another order.
         replace: parts of the network that start anew from a Gaussian, beside the output layer, which starts anew
             whenever its classes change.
         unfreeze: `all`, `head` (all dense layers), `output` (the last one), or a number: the output and so many parts
             of the network, counted from the output.
-        loss: `cross_entropy` for classes; `mse` or `ccc` for valence and arousal.
+        loss: `cross_entropy` for classes; `mse` or `ccc` for valence and arousal; `l1` for landmarks (paper 004, eq.
+            1).
         center: center loss beside it.
         balance: of the classes.
         augmentation: name of a preset of `trainer.data.augmentation.PRESETS`.
@@ -165,10 +171,12 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     target: Target = "expression"
     crop: CropSpec = CropSpec("box", 0.0)
     detector: Literal["yunet", "haar"] = "yunet"
-    landmarks: Literal["data", "model"] = "data"
+    landmarks: Literal["data", "model", "ert"] = "data"
+    points: Points = "all"
+    member: Natural = 0
     replace: tuple[str, ...] = ()
     unfreeze: Literal["all", "head", "output"] | Positive = "all"
-    loss: Literal["cross_entropy", "mse", "ccc"] = "cross_entropy"
+    loss: Literal["cross_entropy", "mse", "ccc", "l1"] = "cross_entropy"
     center: CenterLoss | None = None
     balance: Balance = Balance()
     augmentation: str = "none"
