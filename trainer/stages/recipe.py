@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mien.bundle import CropSpec
+from mien.expression.combining import Rule
 from trainer.data.face_parts import Points
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -188,6 +189,19 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     dropout: Share | None = None
 
 
+class Ensemble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stages whose networks answer together, on the tests that all of them have; nothing more is trained.
+
+    Attributes:
+        members: stages that learn expressions of the same source, and look at the same crops.
+        combine: their probabilities: `mean` (paper 004, eq. 4), or each weighted by its `reliability` on that face
+            (`mien.expression.combining`).
+    """
+
+    members: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
+    combine: Rule = "mean"
+
+
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One row of a table: a stage, where it is tested (its own source by default), and what the paper prints.
 
@@ -282,6 +296,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         sources: by name.
         every: keys that all stages have unless they say otherwise.
         stages: by name, in an order in which each comes after what it starts from.
+        ensembles: of stages, by name; rows of tables and arms of trends name them as they name stages.
         tables: of the report.
         trends: that are checked.
         sizes: what changes in the sizes.
@@ -294,6 +309,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sources: dict[Name, Source]
     every: dict[str, Any] = {}
     stages: dict[Name, Stage]
+    ensembles: dict[Name, Ensemble] = {}
     tables: tuple[Table, ...] = ()
     trends: tuple[Trend, ...] = ()
     sizes: Sizes = Sizes()
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """Stages of an ensemble; of a stage, itself."""
+        return self.ensembles[name].members if name in self.ensembles else (name,)
