@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mien.bundle import CropSpec, InputSpec, Sha256
 from mien.errors import MienError
+from trainer.data.face_parts import Points
 from trainer.data.output import output_errors, whole_file
 from trainer.models import Network, Outputs, build_network
 from trainer.models.transfer import transfer
@@ -31,7 +32,7 @@ _BELOW = ("fold*", "*", "*/fold*", "seed*/*", "seed*/*/fold*")
 """Where checkpoints lie below the folders of a stage, a repetition and a run."""
 
 
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One stage of the training that led to a checkpoint.
 
     Attributes:
@@ -46,6 +47,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         images_seen: in all of them.
         learning_rate: at the start.
         seed: of the repetition.
+        points: part of the face whose landmarks were learned; "" = none.
     """
 
     stage: str
@@ -59,6 +61,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     images_seen: int
     learning_rate: float
     seed: int
+    points: Literal[Points, ""] = ""
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -140,6 +140,7 @@ def _step(job: Job, recipe: Recipe, data: str, train: Examples, epochs: list[Epo
         images_seen=sum(epoch.pictures for epoch in epochs),
         learning_rate=stage.optimiser.learning_rate,
         seed=job.seed,
+        points=stage.points if stage.target == "landmarks" else "",
     )
 
 
