@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from torch import nn
 
@@ -33,6 +34,7 @@ class Architecture:
         macs_published: millions of multiply-accumulates for one picture of `input`; 0 = nowhere printed.
         hidden: units of the dense layers between embedding and last layer (ReLU).
         landmark_hidden: likewise, where the network locates landmarks; None = as `hidden`.
+        start_dense: draws the weights of all dense layers in a module anew; None = they stay as they were made.
         dropout: share of the values that are dropped before the last layer and after each hidden one, while training.
         smallest_side: of a picture, pixels.
     """
@@ -47,14 +49,30 @@ class Architecture:
     macs_published: float = 0
     hidden: tuple[int, ...] = ()
     landmark_hidden: tuple[int, ...] | None = None
+    start_dense: Callable[[nn.Module], None] | None = None
     dropout: float = 0.0
     smallest_side: int = 32
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of all parts, from the pictures to the output: conv1 …, dense1 …, output."""
+    def hidden_for(self, points: str) -> tuple[int, ...]:
+        """Units of the dense layers between embedding and last layer.
+
+        Args:
+            points: the part of the face whose landmarks the network locates; "" = it tells classes or affect.
+        """
+        return self.landmark_hidden if points and self.landmark_hidden is not None else self.hidden
+
+    def parts(self, points: str = "") -> tuple[str, ...]:
+        """Names of all parts, from the pictures to the output: conv1 …, dense1 …, output; `points` as above."""
         convolutions = (f"conv{i + 1}" for i in range(self.groups))
-        return (*convolutions, *(f"dense{i + 1}" for i in range(len(self.hidden))), "output")
+        return (*convolutions, *(f"dense{i + 1}" for i in range(len(self.hidden_for(points)))), "output")
+
+    def layers(self, points: str = "") -> Pieces:
+        """Groups and hidden dense layers with new weights from torch's random numbers; `points` as above."""
+        groups, dense = self.build()
+        hidden = self.hidden_for(points)
+        if hidden != tuple(layer.out_features for layer in dense):
+            dense = [nn.Linear(inputs, units) for inputs, units in pairwise((self.embedding_size, *hidden))]
+        return Pieces(groups, dense)
 
 
 def _rgb(side: int, mean: tuple[float, ...], scale: tuple[float, ...]) -> InputSpec:

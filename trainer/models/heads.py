@@ -33,7 +33,7 @@ def make_head(networks: Sequence[Network]) -> tuple[HeadSpec, Tensors]:
     for number, network in enumerate(networks, 1):
         name, prefix = (f"network{number}", f"network{number}.") if len(networks) > 1 else ("face", "")
         stop = start + network.architecture.embedding_size
-        *hidden, last = network.architecture.parts[network.architecture.groups :]
+        *hidden, last = list(network.parts)[network.architecture.groups :]
         below = tuple(_add(tensors, prefix + part, network.parts[part], "relu") for part in hidden)
         for output, layer in cast(nn.ModuleDict, network.parts[last]).items():
             top = _add(tensors, prefix + output, layer, "linear")

@@ -78,14 +78,18 @@ class Network(nn.Module):
     def __init__(self, architecture: Architecture, outputs: Outputs, spec: InputSpec, dropout: float) -> None:
         super().__init__()
         self.architecture, self.outputs, self.input, self.dropout = architecture, outputs, spec, dropout
-        groups, dense = architecture.build()
+        groups, dense = architecture.layers(outputs.points)
         output = _Output({name: nn.Linear(self.feature_size, size) for name, size in outputs.sizes.items()})
-        self.parts = nn.ModuleDict(OrderedDict(zip(architecture.parts, [*groups, *dense, output], strict=True)))
+        if architecture.start_dense is not None:
+            for layer in (*dense, output):
+                architecture.start_dense(layer)
+        names = architecture.parts(outputs.points)
+        self.parts = nn.ModuleDict(OrderedDict(zip(names, [*groups, *dense, output], strict=True)))
 
     @property
     def feature_size(self) -> int:
         """Length of the last layer's input."""
-        return (self.architecture.embedding_size, *self.architecture.hidden)[-1]
+        return (self.architecture.embedding_size, *self.architecture.hidden_for(self.outputs.points))[-1]
 
     def forward(self, images: Tensor) -> NetworkOutput:
         """Look at float32 pictures (N, C, H, W), normalised as `input` says."""
@@ -95,7 +99,7 @@ class Network(nn.Module):
         for name in names[:groups]:
             embedding = self.parts[name](embedding)
         features = embedding
-        dropped = features if self.architecture.hidden else self._drop(features)
+        dropped = features if len(names) > groups else self._drop(features)
         for name in names[groups:]:
             features = functional.relu(self.parts[name](dropped))
             dropped = self._drop(features)

@@ -97,7 +97,7 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors
 
 def _trained_parts(network: Network, policy: Policy) -> int:
     """How many parts, counted from the output, are trained."""
-    fixed = {"all": len(network.parts), "head": len(network.architecture.hidden) + 1, "output": 1}
+    fixed = {"all": len(network.parts), "head": len(network.parts) - network.architecture.groups, "output": 1}
     if isinstance(policy, str):
         return fixed[policy]
     if not 0 < policy < len(network.parts):

@@ -135,6 +135,6 @@ def test_impossible_outputs_are_refused(outputs: Outputs, problem: str) -> None:
 
 def test_every_architecture_names_its_parts_from_input_to_output() -> None:
     for architecture in ARCHITECTURES.values():
-        assert architecture.parts[0] == "conv1"
-        assert architecture.parts[-1] == "output"
-    assert ARCHITECTURES["alexnet"].parts[-3:] == ("dense1", "dense2", "output")
+        assert architecture.parts()[0] == "conv1"
+        assert architecture.parts()[-1] == "output"
+    assert ARCHITECTURES["alexnet"].parts()[-3:] == ("dense1", "dense2", "output")
