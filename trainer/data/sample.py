@@ -42,6 +42,7 @@ class Sample:
         intensity: of the expression, 0 (neutral) to 1.
         sequence: the recording that the picture is a frame of.
         frame: its number within the sequence.
+        yaw: of the head, degrees, positive to the person's left.
     """
 
     picture: Picture
@@ -57,6 +58,7 @@ class Sample:
     intensity: float | None = None
     sequence: str | None = None
     frame: int | None = None
+    yaw: float | None = None
 
 
 class SplitCounts(msgspec.Struct, frozen=True):

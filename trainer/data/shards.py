@@ -44,6 +44,7 @@ class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
     intensity: float | None = None
     sequence: str | None = None
     frame: int | None = None
+    yaw: float | None = None
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -379,6 +380,7 @@ def _labels(sample: Sample) -> Labels:
         intensity=sample.intensity,
         sequence=sample.sequence,
         frame=sample.frame,
+        yaw=sample.yaw,
     )
 
 
@@ -414,4 +416,5 @@ def _sample(picture: Picture, split: str, encoded: bytes) -> Sample:
         intensity=labels.intensity,
         sequence=labels.sequence,
         frame=labels.frame,
+        yaw=labels.yaw,
     )

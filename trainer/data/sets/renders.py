@@ -47,6 +47,7 @@ class Renders(Dataset):
             intensity=label.intensity if is_face else None,
             sequence=label.sequence or None,
             frame=label.frame if label.sequence else None,
+            yaw=label.yaw if is_face else None,
         )
 
 

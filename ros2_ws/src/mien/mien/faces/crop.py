@@ -96,6 +96,34 @@ def cut(image: Image, square: Box, width: int, height: int) -> Image:
     return np.asarray(part, np.uint8)
 
 
+def to_crop(points: NDArray[np.floating], squares: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Where points of an image are across what `cut` shows of squares.
+
+    Args:
+        points: (N, K, 2), x and y, pixels of the image; the middle of its first pixel is 0.
+        squares: (N, 4), x, y, width and height as they are given to `cut`, finite.
+
+    Returns:
+        float32 (N, K, 2): 0 at the left or upper edge of the crop, 1 at the right or lower one; NaN stays NaN.
+    """
+    corners, sides = _shown(squares)
+    return np.asarray((points + 0.5 - corners) / sides, np.float32)
+
+
+def from_crop(points: NDArray[np.floating], squares: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Where points across what `cut` shows of squares are in the image: the inverse of `to_crop`.
+
+    Args:
+        points: (N, K, 2), 0 to 1 across the crop.
+        squares: (N, 4), as of `to_crop`.
+
+    Returns:
+        float32 (N, K, 2), pixels of the image; the middle of its first pixel is 0.
+    """
+    corners, sides = _shown(squares)
+    return np.asarray(points * sides + corners - 0.5, np.float32)
+
+
 def write_crop(image: Image, square: Box, spec: InputSpec, out: NDArray[np.float32]) -> None:
     """Cut a face out and write it, normalised, into its slot of a batch.
 
@@ -129,6 +157,12 @@ def write_pixels(crop: Image, spec: InputSpec, out: NDArray[np.float32]) -> None
     for plane, mean, scale, target in zip(planes, spec.mean, spec.scale, out, strict=True):
         np.subtract(plane, np.float32(mean), out=target)
         np.multiply(target, np.float32(scale), out=target)
+
+
+def _shown(squares: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The whole pixels that `cut` shows of squares: corners and sides, each (N, 1, 2), as `_span` rounds them."""
+    whole = np.floor(squares.astype(np.float64)[:, None] + 0.5)
+    return whole[..., :2], np.maximum(whole[..., 2:], 1.0)
 
 
 def _span(start: float, length: float, limit: int, output: int) -> tuple[int, int, int, int]:
