@@ -55,7 +55,7 @@ def test_each_face_gets_its_own_points_in_pixels(batch: int | str) -> None:
     black, white = Box(20, 30, 20, 40), Box(140, 30, 40, 20)
     locator = LandmarkLocator(brightness_network(batch), spec(), BackendOptions())
     for boxes in ([black, white], [white], [white, black, white]):
-        points = locator.locate(image, boxes)
+        points = locator.locate(image, boxes).points
         assert points.shape == (len(boxes), 68, 2)
         assert points.dtype == np.float32
         for box, face in zip(boxes, points, strict=True):
@@ -66,7 +66,7 @@ def test_each_face_gets_its_own_points_in_pixels(batch: int | str) -> None:
 
 def test_no_faces_no_points() -> None:
     locator = LandmarkLocator(brightness_network("n"), spec(), BackendOptions())
-    assert locator.locate(np.zeros((9, 9, 3), np.uint8), []).shape == (0, 68, 2)
+    assert locator.locate(np.zeros((9, 9, 3), np.uint8), []).points.shape == (0, 68, 2)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_published_network_finds_eyes_nose_mouth_and_contour(clip, yunet) -> N
     locator = LandmarkLocator(model, published, BackendOptions())
     for image in clip[::24]:
         (face,) = yunet.detect(image)
-        (points,) = locator.locate(image, [face.box])
+        (points,) = locator.locate(image, [face.box]).points
         right_eye, left_eye, nose, mouth = (
             points[a:b].mean(axis=0) for a, b in ((36, 42), (42, 48), (30, 31), (48, 68))
         )

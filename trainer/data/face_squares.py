@@ -114,7 +114,7 @@ class FaceSquares:
             return NO_FACE
         if self.crop.kind == "box" or image is None:
             return crop_square(self.crop, box, None, 0, 0)
-        return crop_square(self.crop, box, self._find_locator().locate(image, [box])[0], 0, 0)
+        return crop_square(self.crop, box, self._find_locator().locate(image, [box]).points[0], 0, 0)
 
     def _find_detector(self) -> Detector:
         if not hasattr(self._own, "detector"):

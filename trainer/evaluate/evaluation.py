@@ -117,7 +117,7 @@ def cut_faces(
         if isinstance(image, MienError):
             left_out.append((face, str(image)))
         else:
-            points = None if locator is None else locator.locate(image, [face.box])[0]
+            points = None if locator is None else locator.locate(image, [face.box]).trusted()[0]
             crops.append((face, recogniser.prepare([FaceInImage(image, face.box, points)])[0].copy()))
     crops.sort(key=lambda pair: pair[0].row)
     batch = np.stack([crop for _, crop in crops]) if crops else recogniser.prepare([])

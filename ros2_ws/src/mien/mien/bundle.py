@@ -80,12 +80,16 @@ class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LandmarksSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A network that gives 68 points as 136 numbers x0 y0 x1 …, 0…1 across its crop."""
+    """A network that gives 68 points as 136 numbers x0 y0 x1 …, 0…1 across its crop.
+
+    `confidence_output`, where it has one, gives 68 numbers, 0…1: how sure it is of each point.
+    """
 
     file: File
     input: InputSpec
     crop: CropSpec
     output: str
+    confidence_output: str | None = None
 
 
 class IdentitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -245,7 +245,7 @@ class Pipeline:
             self._detector.detect(np.zeros((height, width, 3), np.uint8))
         image = np.zeros((64, 64, 3), np.uint8)
         box = Box(0, 0, 64, 64)
-        points = None if self._landmarks is None else self._landmarks.locate(image, [box])[0]
+        points = None if self._landmarks is None else self._landmarks.locate(image, [box]).points[0]
         self.recogniser.classify(self.recogniser.prepare([FaceInImage(image, box, points)]))
 
     def close(self) -> None:
@@ -293,7 +293,7 @@ class Pipeline:
         located: list[NDArray[np.float32] | None] = []
         for _, group in groupby(found, key=lambda pair: id(pair[0])):
             pairs = list(group)
-            located.extend(self._landmarks.locate(pairs[0][0].image, [track.box for _, track in pairs]))
+            located.extend(self._landmarks.locate(pairs[0][0].image, [track.box for _, track in pairs]).trusted())
         return located
 
     def _affect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,30 @@ from mien.networks import landmarks_model
 from mien.runtime.backend import Array, BackendOptions, load_network
 
 POINTS = 68
+TRUSTED_FROM = 0.5
+"""A face's landmarks are used and published from this mean confidence on."""
+
+
+class Landmarks(NamedTuple):
+    """The landmarks of N faces.
+
+    Attributes:
+        points: float32 (N, 68, 2), x and y in pixels of the image, in the order of iBUG 300-W: 0–16 contour, 17–26
+            eyebrows, 27–35 nose, 36–47 eyes, 48–67 mouth. May lie beyond the image, or be no numbers at all: see
+            `trusted`.
+        confidences: float32 (N, 68), 0 to 1: as the network gives them, 1 where it gives none; 0 for a point beyond the
+            image and for all points of a face that are not arranged as in one.
+    """
+
+    points: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+
+    def trusted(self) -> list[NDArray[np.float32] | None]:
+        """The points of each face, float32 (68, 2), finite; None below a mean confidence of `TRUSTED_FROM`."""
+        return [
+            points if confidence >= TRUSTED_FROM else None
+            for points, confidence in zip(self.points, self.confidences.mean(axis=1), strict=True)
+        ]
 
 
 class LandmarkLocator:
@@ -55,7 +80,7 @@ class LandmarkLocator:
         """Free the network."""
         self._network.close()
 
-    def locate(self, image: Image, boxes: Sequence[Box]) -> NDArray[np.float32]:
+    def locate(self, image: Image, boxes: Sequence[Box]) -> Landmarks:
         """Locate the landmarks of faces.
 
         Args:
@@ -63,14 +88,13 @@ class LandmarkLocator:
             boxes: of the faces, as the detector gives them, pixels.
 
         Returns:
-            float32 (faces, 68, 2), x and y in pixels of the image, in the order of iBUG 300-W: 0–16 contour, 17–26
-            eyebrows, 27–35 nose, 36–47 eyes, 48–67 mouth.
+            Of the faces, in the order of their boxes.
 
         Raises:
             MienError: the image has no pixels.
         """
         if not boxes:
-            return np.empty((0, POINTS, 2), np.float32)
+            return Landmarks(np.empty((0, POINTS, 2), np.float32), np.empty((0, POINTS), np.float32))
         height, width = image.shape[:2]
         squares = [crop_square(self._spec.crop, box, None, width, height) for box in boxes]
         if len(boxes) > len(self._batch):
@@ -80,7 +104,8 @@ class LandmarkLocator:
         points = self._run(self._batch[: len(boxes)])
         corners = np.array([(square.x, square.y) for square in squares], np.float32)
         sides = np.array([(square.width, square.height) for square in squares], np.float32)
-        return points * sides[:, None] + corners[:, None]
+        points = points * sides[:, None] + corners[:, None]
+        return Landmarks(points, np.ones(points.shape[:2], np.float32))
 
     def _run(self, batch: Array) -> Array:
         """Points 0…1 across each crop, float32 (N, 68, 2)."""
