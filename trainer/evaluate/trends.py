@@ -67,8 +67,8 @@ def judge(recipe: Recipe, stages: Sequence[StageResult]) -> list[Verdict]:
 
 
 def find_figure(recipe: Recipe, arm: Arm, metric: str, result: StageResult) -> float | None:
-    """A figure of a stage's test on the arm's source (its own by default), else of the stage itself; None without."""
-    test = result.tests.get(arm.test or recipe.stages[arm.stage].data)
+    """A figure of a stage's or ensemble's test on the arm's source (its own by default), else of itself; or None."""
+    test = result.tests.get(arm.test or recipe.stages[recipe.members(arm.stage)[0]].data)
     found = test.figures.get(metric) if test else None
     return result.figures.get(metric) if found is None else found
 

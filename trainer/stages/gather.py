@@ -6,19 +6,26 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from trainer.data.output import output_errors
+from trainer.evaluate.ensembles import combine_predictions, member_figures
 from trainer.evaluate.predictions import Training, load_predictions, pool, test_result
 from trainer.evaluate.trends import judge
 from trainer.stages.claim import RENDERED, Claim
 from trainer.stages.job_result import JobResult, answers_file, read_job
 from trainer.stages.jobs import AGAIN, Job
+from trainer.stages.recipe import Ensemble
 from trainer.stages.recipe_file import dump_recipe
-from trainer.stages.result import RecipeResult, StageResult, TestResult
+from trainer.stages.result import Epoch, RecipeResult, StageResult, TestResult
 
 Finished = Mapping[Job, JobResult]
+
+_SUMMED = ("images_seen", "seconds", "seconds_per_epoch", "epochs", "parameters", "macs")
+"""Over the members of an ensemble."""
 
 
 def gather(claim: Claim, jobs: Sequence[Job], folder: Path) -> RecipeResult:
@@ -37,11 +44,18 @@ def gather(claim: Claim, jobs: Sequence[Job], folder: Path) -> RecipeResult:
     of_stage: dict[tuple[int, str], list[Job]] = defaultdict(list)
     for job in jobs:
         of_stage[job.seed, job.stage].append(job)
-    whole = [folds for folds in of_stage.values() if finished.keys() >= set(_chain(folds))]
-    stages = [_stage(folds, finished, claim, folder) for folds in whole]
+    whole = {key: folds for key, folds in of_stage.items() if finished.keys() >= set(_chain(folds))}
+    stages = {key: _stage(folds, finished, claim, folder) for key, folds in whole.items()}
     if not stages:
         raise MienError(f"{folder}: no stage is finished yet", AGAIN)
     recipe = claim.recipe
+    ensembles = [
+        _ensemble(name, ensemble, [(stages[key], whole[key]) for key in keys], finished, claim, folder)
+        for seed in range(claim.seeds)
+        for name, ensemble in recipe.ensembles.items()
+        if stages.keys() >= set(keys := [(seed, member) for member in ensemble.members])
+    ]
+    results = [*stages.values(), *ensembles]
     network = next(
         (r for r in finished.values() if r.architecture == recipe.architecture), next(iter(finished.values()))
     )
@@ -56,13 +70,13 @@ def gather(claim: Claim, jobs: Sequence[Job], folder: Path) -> RecipeResult:
         stands_in_for=claim.stands_in_for,
         parameters=network.parameters,
         macs=network.macs,
-        seeds=max(stage.seed for stage in stages) + 1,
+        seeds=max(stage.seed for stage in results) + 1,
         machine="; ".join((claim.machine, *claim.ways)),
         versions=claim.versions,
-        seconds=sum(stage.figures["seconds"] for stage in stages),
+        seconds=sum(stage.figures["seconds"] for stage in stages.values()),
         recipe_text=dump_recipe(recipe),
-        stages=stages,
-        verdicts=judge(recipe, stages),
+        stages=results,
+        verdicts=judge(recipe, results),
     )
 
 
@@ -83,6 +97,67 @@ def _stage(jobs: list[Job], finished: Finished, claim: Claim, folder: Path) -> S
     )
 
 
+def _ensemble(
+    name: str,
+    ensemble: Ensemble,
+    members: Sequence[tuple[StageResult, list[Job]]],
+    finished: Finished,
+    claim: Claim,
+    folder: Path,
+) -> StageResult:
+    """Stages with one seed that answer together, on the tests that all of them have."""
+    stages, jobs = [stage for stage, _ in members], [job for _, own in members for job in own]
+    passed = [epoch for job in set(_chain(jobs)) for epoch in finished[job].epochs]
+    tests = {
+        source: _test_together(name, ensemble, source, members, finished, claim, folder)
+        for source in stages[0].tests
+        if all(source in stage.tests for stage in stages)
+    }
+    return msgspec.structs.replace(
+        stages[0],
+        stage=name,
+        lineage=f"{ensemble.combine} of {', '.join(ensemble.members)}",
+        figures={metric: sum(stage.figures[metric] for stage in stages) for metric in _SUMMED}
+        | _of_chain(passed),  # what several members start from counts once
+        epochs=[],
+        tests=tests,
+        members=ensemble.members,
+    )
+
+
+def _test_together(
+    name: str,
+    ensemble: Ensemble,
+    source: str,
+    members: Sequence[tuple[StageResult, list[Job]]],
+    finished: Finished,
+    claim: Claim,
+    folder: Path,
+) -> TestResult:
+    """Answers of an ensemble on a source, from its members' answers, and their figures."""
+    tests = [stage.tests[source] for stage, _ in members]
+    together = combine_predictions([load_predictions(folder / test.predictions) for test in tests], ensemble.combine)
+    file = answers_file(Path(f"seed{members[0][0].seed}", name), source)
+    with output_errors(folder / file):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    together.save(folder / file)
+    training = []
+    for fold, jobs in enumerate(zip(*(own for _, own in members), strict=True)):
+        people = together.people[together.fold == fold]
+        known = [_known_people(job, finished, claim, source, people) for job in jobs]
+        training.append(Training(set().union(*(one for one in known if one)) if None not in known else None, {}))
+    found = test_result(
+        together,
+        training,
+        source=source,
+        data=tests[0].data,
+        split=tests[0].split,
+        left_out=tests[0].left_out,
+        file=str(file),
+    )
+    return msgspec.structs.replace(found, figures=found.figures | member_figures(tests))
+
+
 def _figures(jobs: Sequence[Job], finished: Finished) -> dict[str, float]:
     """Of the training: means over folds; sums for images and seconds, the median over epochs of seconds per epoch."""
     results = [finished[job] for job in jobs]
@@ -98,6 +173,15 @@ def _figures(jobs: Sequence[Job], finished: Finished) -> dict[str, float]:
         "seconds": sum(epoch.seconds for epoch in epochs),
         "seconds_per_epoch": float(np.median([epoch.seconds for epoch in epochs])),
         "epochs": len(epochs) / len(results),
+        "parameters": results[0].parameters,
+        "macs": results[0].macs,
+        **_of_chain(passed),
+    }
+
+
+def _of_chain(passed: Sequence[Epoch]) -> dict[str, float]:
+    """What all that was passed through cost."""
+    return {
         "chain_images_seen": sum(epoch.pictures for epoch in passed),
         "chain_seconds": sum(epoch.seconds for epoch in passed),
     }

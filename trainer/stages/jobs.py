@@ -95,13 +95,16 @@ def plan_jobs(recipe: Recipe, seeds: int, folds: Mapping[str, int | None], only:
 
 
 def with_starts(recipe: Recipe, only: Iterable[str]) -> list[str]:
-    """Some stages (all, where none is named) with those that they start from, in the order of the recipe.
+    """Some stages or members of ensembles (all, where none is named) with those that they start from.
+
+    Returns:
+        In the order of the recipe.
 
     Raises:
         MienError: there is no such stage.
     """
     wanted: set[str] = set()
-    for name in only or recipe.stages:
+    for name in (member for one in only or recipe.stages for member in recipe.members(one)):
         if name not in recipe.stages:
             raise MienError(f"{recipe.name} has no stage {name}", f"Its stages are {', '.join(recipe.stages)}")
         while name in recipe.stages:

@@ -12,7 +12,7 @@ from trainer.data.catalogue import ENTRIES
 from trainer.data.sets.ck_plus import SELECTIONS
 from trainer.data.synthetic.domains import DOMAINS, is_domain
 from trainer.models import ARCHITECTURES
-from trainer.stages.recipe import Arm, Recipe, Row, Source, Split, Stage, Table, Trend
+from trainer.stages.recipe import Arm, Ensemble, Recipe, Row, Source, Split, Stage, Table, Trend
 
 STARTS = ("nothing", "package", "torchvision")
 """What a stage may start from, beside other stages and checkpoints."""
@@ -32,8 +32,13 @@ COST_METRICS = (
     "epochs",
     "chain_images_seen",
     "chain_seconds",
+    "parameters",
+    "macs",
 )
-METRICS = (*CLASS_METRICS, *VALUE_METRICS["valence"], *VALUE_METRICS["arousal"], *COST_METRICS)
+ENSEMBLE_METRICS = ("best_member_accuracy", "mean_member_accuracy")
+_OF_TRAINING = ("training_accuracy", "training_loss")
+"""What an ensemble, which is not trained, has not."""
+METRICS = (*CLASS_METRICS, *ENSEMBLE_METRICS, *VALUE_METRICS["valence"], *VALUE_METRICS["arousal"], *COST_METRICS)
 """Figures of `StageResult` and `TestResult`, which tables and trends may name."""
 
 
@@ -92,10 +97,12 @@ def check_recipe(recipe: Recipe, stages: Mapping[str, Stage]) -> None:
         _check_source(f"sources.{name}", source, recipe.sources)
     for name, stage in recipe.stages.items():
         _check_stage(f"stages.{name}", name, stage, recipe)
+    for name, ensemble in recipe.ensembles.items():
+        _check_ensemble(f"ensembles.{name}", name, ensemble, stages)
     for number, table in enumerate(recipe.tables):
-        _check_table(f"tables[{number}]", table, stages, recipe.sources)
+        _check_table(f"tables[{number}]", table, stages, recipe)
     for number, trend in enumerate(recipe.trends):
-        _check_trend(f"trends[{number}]", trend, stages, recipe.sources)
+        _check_trend(f"trends[{number}]", trend, stages, recipe)
 
 
 def _check_source(key: str, source: Source, sources: Mapping[str, Source]) -> None:
@@ -220,13 +227,33 @@ def _check_validation(key: str, stage: Stage, split: Split) -> None:
             )
 
 
-def _check_table(key: str, table: Table, stages: Mapping[str, Stage], sources: Mapping[str, Source]) -> None:
+def _check_ensemble(key: str, name: str, ensemble: Ensemble, stages: Mapping[str, Stage]) -> None:
+    if name in (*STARTS, *stages):
+        raise MienError(f"{key}: {name} is a {'start' if name in STARTS else 'stage'}", "Give it another name")
+    for member in ensemble.members:
+        check_known(f"{key}.members", member, stages, "stage")
+        if ensemble.members.count(member) > 1:
+            raise MienError(f"{key}.members: {member} is named twice", "Name each stage once")
+        if stages[member].target != "expression":
+            raise MienError(
+                f"{key}.members: {member} learns {stages[member].target}, but only expressions are combined",
+                "Name stages whose target is expression",
+            )
+        for setting in ("data", "crop", "detector", "landmarks"):
+            if getattr(stages[member], setting) != getattr(stages[ensemble.members[0]], setting):
+                raise MienError(
+                    f"{key}.members: {member} and {ensemble.members[0]} do not answer on the same crops ({setting})",
+                    f"Give both the same {setting}",
+                )
+
+
+def _check_table(key: str, table: Table, stages: Mapping[str, Stage], recipe: Recipe) -> None:
     for metric in table.metrics:
         check_known(f"{key}.metrics", metric, METRICS, "metric")
     names = [row.name for row in table.rows]
     for number, row in enumerate(table.rows):
         place = f"{key}.rows[{number}]"
-        _check_test(place, row, table.metrics, stages, sources)
+        _check_test(place, row, table.metrics, stages, recipe)
         for metric in row.published:
             check_known(f"{place}.published", metric, table.metrics, "metric of this table")
         if row.gap_to:
@@ -235,40 +262,44 @@ def _check_table(key: str, table: Table, stages: Mapping[str, Stage], sources: M
             raise MienError(f"{place}.name: there is another row {row.name!r}", "Give each row a name of its own")
 
 
-def _check_trend(key: str, trend: Trend, stages: Mapping[str, Stage], sources: Mapping[str, Source]) -> None:
+def _check_trend(key: str, trend: Trend, stages: Mapping[str, Stage], recipe: Recipe) -> None:
     second_metric = trend.second_metric or trend.metric
     sides = (
         ("first", trend.first, "metric", trend.metric),
         ("second", trend.second, "second_metric" if trend.second_metric else "metric", second_metric),
     )
     for side, arm, name, metric in sides:
-        _check_test(f"{key}.{side}", arm, (metric,), stages, sources)
+        _check_test(f"{key}.{side}", arm, (metric,), stages, recipe)
         check_known(f"{key}.{name}", metric, METRICS, "metric")
-        target = stages[arm.stage].target
-        if metric not in _metrics(target):
+        target, known = stages[recipe.members(arm.stage)[0]].target, _metrics(arm.stage, stages, recipe)
+        if metric not in known:
             raise MienError(
                 f"{key}.{name}: {arm.stage}, which learns {target}, has no {metric}",
-                f"Choose from: {', '.join(_metrics(target))}",
+                f"Choose from: {', '.join(known)}",
             )
 
 
-def _check_test(
-    key: str, arm: Row | Arm, metrics: Iterable[str], stages: Mapping[str, Stage], sources: Mapping[str, Source]
-) -> None:
-    """Whether the stage is there and tested there, on pictures that it was not trained on."""
-    check_known(f"{key}.stage", arm.stage, stages, "stage")
-    stage = stages[arm.stage]
-    test = arm.test or stage.data
-    check_known(f"{key}.test", test, [stage.data, *stage.tests], f"test of {arm.stage}")
+def _check_test(key: str, arm: Row | Arm, metrics: Iterable[str], stages: Mapping[str, Stage], recipe: Recipe) -> None:
+    """Whether the stage or ensemble is there and tested there, on pictures that it was not trained on."""
+    check_known(f"{key}.stage", arm.stage, [*stages, *recipe.ensembles], "stage")
+    members = [stages[member] for member in recipe.members(arm.stage)]
+    data = members[0].data
+    tests = [test for test in members[0].tests if all(test in member.tests for member in members)]
+    test = arm.test or data
+    check_known(f"{key}.test", test, [data, *tests], f"test of {arm.stage}")
     is_tested = any(metric not in ("training_accuracy", *COST_METRICS) for metric in metrics)
-    if is_tested and test == stage.data and sources[test].split.kind == "everything":
+    if is_tested and test == data and recipe.sources[test].split.kind == "everything":
         raise MienError(
             f"{key}.test: {arm.stage} is trained on everything in {test}, so it cannot be tested on it",
-            f"Name a test of {arm.stage}: {', '.join(stage.tests) or 'it has none yet'}",
+            f"Name a test of {arm.stage}: {', '.join(tests) or 'it has none yet'}",
         )
 
 
-def _metrics(target: str) -> tuple[str, ...]:
+def _metrics(name: str, stages: Mapping[str, Stage], recipe: Recipe) -> tuple[str, ...]:
+    """Figures of a stage or an ensemble."""
+    if name in recipe.ensembles:
+        return tuple(m for m in (*CLASS_METRICS, *ENSEMBLE_METRICS, *COST_METRICS) if m not in _OF_TRAINING)
+    target = stages[name].target
     values = [name for name in VALUE_METRICS if target in (name, "affect")]
     classes = () if target in VALUE_METRICS else CLASS_METRICS
     return (*classes, *(metric for name in values for metric in VALUE_METRICS[name]), *COST_METRICS)

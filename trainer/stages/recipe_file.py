@@ -94,13 +94,16 @@ def resolve(
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """A recipe as yaml text that `load_recipe` reads again, without rows and trends of stages that are left out."""
+    """A recipe as yaml text that `load_recipe` reads again, without what needs stages that are left out."""
+    ensembles = {name: one for name, one in recipe.ensembles.items() if recipe.stages.keys() >= set(one.members)}
+    there = recipe.stages.keys() | ensembles.keys()
     tables = tuple(
-        msgspec.structs.replace(table, rows=tuple(row for row in table.rows if row.stage in recipe.stages))
+        msgspec.structs.replace(table, rows=tuple(row for row in table.rows if row.stage in there))
         for table in recipe.tables
     )
-    trends = (t for t in recipe.trends if t.first.stage in recipe.stages and t.second.stage in recipe.stages)
-    return write_yaml(msgspec.to_builtins(msgspec.structs.replace(recipe, tables=tables, trends=tuple(trends))))
+    trends = tuple(trend for trend in recipe.trends if {trend.first.stage, trend.second.stage} <= there)
+    kept = msgspec.structs.replace(recipe, ensembles=ensembles, tables=tables, trends=trends)
+    return write_yaml(msgspec.to_builtins(kept))
 
 
 def _built_in() -> dict[str, Path]:

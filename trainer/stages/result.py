@@ -50,7 +50,8 @@ class TestResult(msgspec.Struct, frozen=True):
         left_out: pictures that could not be used, by reason.
         labels: order of `confusion`; empty for valence and arousal alone.
         figures: by name: accuracy, macro_precision, macro_recall, macro_f1, mean_over_people, calibration_error;
-            valence_rmse, valence_ccc, valence_rmse_of_mean (predicting the training mean), the same for arousal.
+            valence_rmse, valence_ccc, valence_rmse_of_mean (predicting the training mean), the same for arousal; of an
+            ensemble best_member_accuracy and mean_member_accuracy.
         intervals: 95 % intervals of some figures, bootstrapped over people; over pictures where `people` is None.
         confusion: rows = true class, columns = predicted class; empty for more than 100 classes.
         classes: figures of each class; empty likewise.
@@ -74,7 +75,7 @@ class TestResult(msgspec.Struct, frozen=True):
 
 
 class StageResult(msgspec.Struct, frozen=True):
-    """One stage with one seed, all folds.
+    """One stage with one seed, all folds; or an ensemble of some, which was not trained itself.
 
     Attributes:
         stage: name in the recipe.
@@ -84,13 +85,15 @@ class StageResult(msgspec.Struct, frozen=True):
         trained: share of the network's parameters that were trained, 0 to 1.
         figures: training_accuracy and training_loss (as published: the last epoch's), images_seen, seconds,
             seconds_per_epoch, epochs;
-            of the stage alone; chain_images_seen and chain_seconds with all that it started from. Means over folds,
-            sums for images and seconds; seconds_per_epoch is the median over the epochs of all folds, as the first
-            epochs include starting up.
+            of the stage alone; chain_images_seen and chain_seconds with all that it started from; parameters and macs
+            (multiply-accumulates for one picture) of the network. Means over folds, sums for images and seconds;
+            seconds_per_epoch is the median over the epochs of all folds, as the first epochs include starting up. Of an
+            ensemble, sums over its members, without what tells how well they were trained.
         parts: by `train`, `validation` and `test`, pictures of each class; the training part as it was used (balanced,
             with the repetitions); summed over folds; key "pictures" where there are no expressions.
         epochs: of each fold.
         tests: by source.
+        members: of an ensemble; empty otherwise.
     """
 
     stage: str
@@ -102,6 +105,7 @@ class StageResult(msgspec.Struct, frozen=True):
     parts: dict[str, dict[str, int]]
     epochs: list[list[Epoch]]
     tests: dict[str, TestResult]
+    members: tuple[str, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -154,7 +158,7 @@ class RecipeResult(msgspec.Struct, frozen=True, kw_only=True):
         versions: of Python, torch and mien.
         seconds: of all training, summed over processes.
         recipe_text: the recipe as it was run, yaml.
-        stages: in the order of the recipe, seed by seed.
+        stages: in the order of the recipe, seed by seed; then its ensembles likewise.
         verdicts: of the trends.
     """
 

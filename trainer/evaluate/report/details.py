@@ -23,7 +23,7 @@ from trainer.evaluate.report.figures import (
     text,
 )
 from trainer.evaluate.report.gallery import is_listed
-from trainer.stages.recipe import Recipe, Stage
+from trainer.stages.recipe import Ensemble, Recipe, Stage
 from trainer.stages.result import Epoch, StageResult, TestResult
 
 Figures = Sequence[Mapping[str, float]]
@@ -83,14 +83,19 @@ class StageView(NamedTuple):
 def stage_view(name: str, runs: Sequence[StageResult], recipe: Recipe) -> StageView:
     """Say how a stage went."""
     stage = recipe.stages.get(name)
+    members = runs[0].members
     shown = ("epochs", "images_seen", "chain_images_seen", "seconds_per_epoch", "training_loss", "training_accuracy")
     figures = [run.figures for run in runs]
     facts = [
-        ("share of the parameters that was trained", f"{100 * runs[0].trained:.1f} %"),
+        ("share of the parameters that was trained", ABSENT if members else f"{100 * runs[0].trained:.1f} %"),
         *((heading(metric), written) for metric in shown if (written := _figure(figures, metric)) != ABSENT),
         ("training time, for each seed", _duration(figures, "seconds")),
         ("training time of the whole chain, for each seed", _duration(figures, "chain_seconds")),
-        ("networks trained", f"{sum(run.folds for run in runs)} (seeds: {len(runs)}, folds: {runs[0].folds})"),
+        (
+            "networks trained",
+            ABSENT if members else f"{sum(run.folds for run in runs)} (seeds: {len(runs)}, folds: {runs[0].folds})",
+        ),
+        ("networks that answer together", str(len(members)) if members else ABSENT),
     ]
     return StageView(
         name,
@@ -98,7 +103,7 @@ def stage_view(name: str, runs: Sequence[StageResult], recipe: Recipe) -> StageV
         _figure(figures, "images_seen"),
         _duration(figures, "seconds"),
         [fact for fact in facts if fact[1] != ABSENT],
-        _settings(stage),
+        _settings(stage or recipe.ensembles.get(name)),
         _parts(runs),
         _curves(name, runs, stage is not None and stage.target in AFFECTS),
     )
@@ -150,8 +155,8 @@ def _duration(figures: Figures, metric: str) -> str:
     return ABSENT if known is None else duration(known.mean)
 
 
-def _settings(stage: Stage | None) -> list[tuple[str, str]]:
-    """The stage's keys as the recipe has them, defaults included."""
+def _settings(stage: Stage | Ensemble | None) -> list[tuple[str, str]]:
+    """The stage's or ensemble's keys as the recipe has them, defaults included."""
     fields: dict[str, Any] = msgspec.to_builtins(stage) if stage is not None else {}
     return [(key.replace("_", " "), _said(value)) for key, value in fields.items() if value not in (None, [], ())]
 

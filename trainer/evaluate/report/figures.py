@@ -22,6 +22,10 @@ _NAMES: dict[str, tuple[str, Unit]] = {
     "chain_seconds": ("training time, whole chain", "seconds"),
     "seconds_per_epoch": ("time per epoch, median", "seconds"),
     "epochs": ("epochs", "number"),
+    "best_member_accuracy": ("accuracy of the best member", "share"),
+    "mean_member_accuracy": ("accuracy, mean of the members", "share"),
+    "parameters": ("parameters", "count"),
+    "macs": ("multiply-accumulates per picture", "count"),
     "training_loss": ("training loss", "number"),
     "rmse": ("RMSE", "number"),
     "ccc": ("CCC", "number"),
@@ -87,7 +91,7 @@ def difference_text(metric: str, value: float | None) -> str:
 
 def difference_unit(metric: str) -> str:
     """What a difference of a metric is counted in."""
-    return {"share": "percentage points", "seconds": "seconds", "count": "images", "number": ""}[unit(metric)]
+    return {"share": "percentage points", "seconds": "seconds", "count": words(metric), "number": ""}[unit(metric)]
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from trainer.evaluate.ensembles import member_figures
 from trainer.evaluate.predictions import AFFECTS, Predictions, Training, load_predictions, short_name, test_result
 from trainer.evaluate.suspects import Suspect, find_suspects
 from trainer.stages.result import StageResult, TestResult
@@ -93,6 +94,8 @@ class Answers:
                 except MienError as error:
                     self.missing[key] = str(error)
                     continue
+                if stage.members:
+                    continue  # they have been asked one by one
                 if distrust:
                     silent[test.data].append((test.figures.get("accuracy", 0.0), distrust))
                     continue
@@ -117,12 +120,26 @@ class Answers:
 
     def drop(self, stages: Sequence[StageResult]) -> list[StageResult]:
         """The stages with the figures of their tests without the suspected pictures."""
+        reduced = {
+            (stage.stage, stage.seed, source): self._reduced(
+                test, self.predictions.get((stage.stage, stage.seed, source))
+            )
+            for stage in stages
+            for source, test in stage.tests.items()
+        }
+
+        def figures(stage: StageResult, source: str) -> dict[str, float]:
+            own = [reduced[member, stage.seed, source] for member in stage.members]
+            return reduced[stage.stage, stage.seed, source].figures | member_figures(own)
+
         return [
             msgspec.structs.replace(
                 stage,
                 tests={
-                    source: self._reduced(test, self.predictions.get((stage.stage, stage.seed, source)))
-                    for source, test in stage.tests.items()
+                    source: msgspec.structs.replace(
+                        reduced[stage.stage, stage.seed, source], figures=figures(stage, source)
+                    )
+                    for source in stage.tests
                 },
             )
             for stage in stages
