@@ -40,10 +40,16 @@ def test_the_manifest_survives_being_written_and_read(small_bundle: Path) -> Non
     assert open_bundle(small_bundle).manifest == before.manifest
 
 
+def test_only_what_older_robots_cannot_read_gets_the_new_version(small_bundle: Path, make_bundle: Any) -> None:
+    assert json.loads(encode_manifest(open_bundle(small_bundle).manifest))["version"] == 1
+    weighted = open_bundle(make_bundle({"head.spec.classes.combine": "reliability_of_softmax"})).manifest
+    assert json.loads(encode_manifest(weighted))["version"] == 2
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, ["manifest.json", "version 2", "Update mien"]),
+        ({"version": 3}, ["manifest.json", "version 3", "Update mien"]),
         ({"format": "other"}, ["manifest.json", "not the manifest"]),
         ({"labels": ["anger", "happiness", "boredom"]}, ["boredom"]),
         ({"labels": ["anger", "anger", "neutral"]}, ["labels"]),

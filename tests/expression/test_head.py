@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mien.errors import MienError
+from mien.expression.combining import combine
 from mien.expression.head import Head, HeadSpec, softmax
 
 FINITE = st.floats(-1e4, 1e4, width=32)
 
 
-def spec(combine: str, parts: list[tuple[int, int, list[str]]], **outputs: Any) -> HeadSpec:
+def spec(rule: str, parts: list[tuple[int, int, list[str]]], **outputs: Any) -> HeadSpec:
     """A spec whose layers' activations are given; tensors are named <part>.<layer>.weight and .bias."""
 
     def part(name: str, start: int, stop: int, activations: list[str]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def spec(combine: str, parts: list[tuple[int, int, list[str]]], **outputs: Any) 
         ]
         return {"name": name, "start": start, "stop": stop, "layers": layers}
 
-    classes = {"combine": combine, "parts": [part(f"p{i}", *one) for i, one in enumerate(parts)]}
+    classes = {"combine": rule, "parts": [part(f"p{i}", *one) for i, one in enumerate(parts)]}
     return msgspec.convert({"classes": classes, **outputs}, HeadSpec)
 
 
@@ -70,6 +71,24 @@ def test_parts_are_averaged_and_keep_their_own_confidence() -> None:
     np.testing.assert_allclose(prediction.probabilities[0], np.mean(each, axis=0)[0], rtol=1e-5)
     np.testing.assert_allclose(prediction.part_confidences[1], [one.max() for one in each], rtol=1e-5)
     assert head.part_names == ("p0", "p1", "p2", "p3", "p4")
+
+
+def test_parts_that_are_sure_count_more_where_they_are_weighted_by_their_reliability() -> None:
+    tensors = {}
+    for name, rows in (("p0", [[4, 0], [0, 0], [0, 0]]), ("p1", [[0, 0], [0.4, 4], [0, 0]])):
+        tensors |= {f"{name}.0.weight": np.array(rows, np.float32), f"{name}.0.bias": np.zeros(3, np.float32)}
+    parts = [(0, 2, ["linear"]), (0, 2, ["linear"])]
+    embeddings = np.array([[1, 0], [0, 1], [1, 0.9]], np.float32)
+    mean, weighted = (
+        Head(spec(rule, parts), tensors, 3, 2).predict(embeddings)
+        for rule in ("mean_of_softmax", "reliability_of_softmax")
+    )
+    np.testing.assert_array_equal(weighted.part_confidences, mean.part_confidences)
+    np.testing.assert_allclose(weighted.probabilities.sum(axis=1), 1, rtol=1e-5)
+    each = np.stack([softmax(embeddings @ tensors[f"{name}.0.weight"].T) for name in ("p0", "p1")])
+    np.testing.assert_allclose(weighted.probabilities, combine("reliability", each), rtol=1e-5)
+    assert weighted.probabilities[0, 0] > mean.probabilities[0, 0] + 0.1  # the first part knows, the second has no idea
+    assert weighted.probabilities[1, 1] > mean.probabilities[1, 1] + 0.1
 
 
 def test_valence_and_arousal_are_outputs_of_their_own() -> None:
@@ -119,12 +138,12 @@ def test_outputs_share_hidden_layers_and_differ_where_their_own_begin() -> None:
     tensors = {f"{name}.weight": rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
     tensors |= {f"{name}.bias": rng.normal(size=size[0]).astype(np.float32) for name, size in sizes.items()}
 
-    def output(combine: str, *names: str) -> dict[str, Any]:
+    def output(rule: str, *names: str) -> dict[str, Any]:
         layers = [
             {"weight": f"{name}.weight", "bias": f"{name}.bias", "activation": "relu" if name[0] == "h" else "linear"}
             for name in names
         ]
-        return {"combine": combine, "parts": [{"name": "face", "start": 0, "stop": 6, "layers": layers}]}
+        return {"combine": rule, "parts": [{"name": "face", "start": 0, "stop": 6, "layers": layers}]}
 
     outputs = {
         "classes": output("softmax", "h0", "h1", "classes"),
@@ -161,7 +180,7 @@ def test_a_head_whose_outputs_contradict_the_labels_is_refused(outputs: Any, cla
 
 
 @pytest.mark.parametrize(
-    ("combine", "parts", "word"),
+    ("rule", "parts", "word"),
     [
         ("softmax", [(0, 2, ["linear"]), (2, 4, ["linear"])], "cannot take 2 parts"),
         ("linear", [(0, 2, ["linear"])], "gives no probabilities"),
@@ -172,9 +191,9 @@ def test_a_head_whose_outputs_contradict_the_labels_is_refused(outputs: Any, cla
         ("softmax", [(0, 2, ["linear", "linear"])], "p0.1.weight is not in the head file"),
     ],
 )
-def test_a_head_that_does_not_fit_says_where(combine: str, parts: list[Any], word: str) -> None:
+def test_a_head_that_does_not_fit_says_where(rule: str, parts: list[Any], word: str) -> None:
     tensors = {"p0.0.weight": np.zeros((3, 2), np.float32), "p0.0.bias": np.zeros(3, np.float32)}
     tensors |= {"p1.0.weight": np.zeros((3, 2), np.float32), "p1.0.bias": np.zeros(3, np.float32)}
     with pytest.raises(MienError) as caught:
-        Head(spec(combine, parts), tensors, 3, 4)
+        Head(spec(rule, parts), tensors, 3, 4)
     assert word in str(caught.value)

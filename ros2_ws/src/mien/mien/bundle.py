@@ -19,7 +19,8 @@ from mien.errors import MienError
 from mien.expression.head import Head, HeadSpec
 from mien.expression.head_file import decode_head
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+"""The newest version that is read; since 2 a head's parts may be weighted by their reliability."""
 CANONICAL_LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 _MAXIMUM_FILE_BYTES = 1 << 30
 
@@ -270,9 +271,9 @@ def open_bundle(path: Path) -> Bundle:
             f"{where} is not the manifest of a mien bundle",
             "Give the path of a bundle made by mien-export or mien models fetch",
         )
-    if head.get("version") != MANIFEST_VERSION:
+    if head.get("version") not in range(1, MANIFEST_VERSION + 1):
         raise MienError(
-            f"{where} has version {head.get('version')!r}, this mien reads version {MANIFEST_VERSION}",
+            f"{where} has version {head.get('version')!r}, this mien reads versions 1 to {MANIFEST_VERSION}",
             "Update mien, or export the bundle again with this version",
         )
     try:
@@ -284,7 +285,14 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The manifest as readable JSON, the same bytes for the same content."""
+    """The manifest as readable JSON, the same bytes for the same content.
+
+    Its version becomes the oldest one that can say it, so that robots with an older mien read what they can, and say of
+    the rest that they are too old.
+    """
+    classes = manifest.head.spec.classes
+    is_new = classes is not None and classes.combine == "reliability_of_softmax"
+    manifest = msgspec.structs.replace(manifest, version=MANIFEST_VERSION if is_new else 1)
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 

@@ -3,8 +3,8 @@
 A network is split before its dense layers (paper 002): the backbone stays frozen and may be a TensorRT engine, the
 head is small, lives in `head.safetensors` and can be exchanged at any time. One head file holds an output for the
 classes, one for valence and one for arousal, or some of these; each output has one part, or several whose
-probabilities are averaged (the five face parts of paper 004, eq. 4). Paper 002's twins are a head without classes,
-whose valence and arousal stand on a slice of the embedding each.
+probabilities are combined (the five face parts of paper 004, eq. 4, or by `mien.expression.combining`). Paper 002's
+twins are a head without classes, whose valence and arousal stand on a slice of the embedding each.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.expression.combining import Rule, combine
 
 Array = NDArray[np.float32]
 _Floats = TypeVar("_Floats", bound="np.floating[Any]")
 Activation = Literal["linear", "relu", "tanh"]
-Combine = Literal["softmax", "linear", "mean_of_softmax"]
+Combine = Literal["softmax", "linear", "mean_of_softmax", "reliability_of_softmax"]
+RULES: Mapping[Combine, Rule] = {"mean_of_softmax": "mean", "reliability_of_softmax": "reliability"}
+"""How several parts that tell the classes are combined."""
 
 
 class DenseLayerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +49,8 @@ class HeadOutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One output and how its parts are combined.
 
     `softmax`: one part, softmax over its outputs. `linear`: one part as it is. `mean_of_softmax`: the mean of the
-    parts' softmax (paper 004, eq. 4).
+    parts' softmax (paper 004, eq. 4). `reliability_of_softmax`: the same, each part weighted by how sure it is of that
+    face (`mien.expression.combining`); manifests have it since version 2.
     """
 
     combine: Combine
@@ -120,6 +124,7 @@ class Head:
         _check_outputs(spec, classes)
         plan = _Plan(tensors, embedding_size)
         self.spec = spec
+        self._rule = RULES.get(spec.classes.combine, "mean") if spec.classes is not None else "mean"
         self._classes = [] if spec.classes is None else plan.add("classes", spec.classes, classes)
         self._valence = None if spec.valence is None else plan.add("valence", spec.valence, 1)[0]
         self._arousal = None if spec.arousal is None else plan.add("arousal", spec.arousal, 1)[0]
@@ -141,7 +146,7 @@ class Head:
         several = per_part if len(per_part) > 1 else []
         nothing = np.empty((len(embeddings), 0), np.float32)
         return Prediction(
-            probabilities=np.asarray(np.mean(per_part, axis=0), np.float32) if per_part else nothing,
+            probabilities=combine(self._rule, np.stack(per_part)) if per_part else nothing,
             valence=None if self._valence is None else values[self._valence][:, 0],
             arousal=None if self._arousal is None else values[self._arousal][:, 0],
             part_confidences=np.stack([one.max(axis=1) for one in several], axis=1) if several else nothing,
@@ -207,7 +212,7 @@ def _check_outputs(spec: HeadSpec, classes: int) -> None:
     for name, output in (("classes", spec.classes), ("valence", spec.valence), ("arousal", spec.arousal)):
         if output is None:
             continue
-        if not output.parts or (output.combine != "mean_of_softmax" and len(output.parts) != 1):
+        if not output.parts or (output.combine not in RULES and len(output.parts) != 1):
             raise _head_error(f"output {name}: combine rule {output.combine} cannot take {len(output.parts)} parts")
         if name == "classes" and output.combine == "linear":
             raise _head_error("output classes: combine rule linear gives no probabilities")
