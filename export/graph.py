@@ -6,7 +6,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +18,7 @@ from mien.errors import MienError, require
 from mien.models.mini_xception import IR_VERSION, OPSET
 from mien.runtime.backend import BackendOptions, Model, load_network
 from trainer.models import Network
-from trainer.models.mini_xception import ShiftedMeans
-
-_POOLING = (nn.AdaptiveAvgPool2d, ShiftedMeans)
+from trainer.models.feature_map import Backbone
 
 
 def export_graph(networks: Sequence[Network], has_feature_map: bool = False) -> bytes:
@@ -66,29 +64,12 @@ def run_graph(data: bytes, pictures: NDArray[np.float32]) -> dict[str, NDArray[n
     return outputs
 
 
-class _Backbone(nn.Module):
-    """A network up to its embedding, cut where the last map is pooled."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        *groups, end = list(network.parts.values())[: network.architecture.groups]
-        last = cast(nn.Sequential, end)
-        first = next(i for i, layer in enumerate(last) if isinstance(layer, _POOLING))
-        self.maps = nn.Sequential(*groups, last[:first])
-        self.pooling = last[first:]
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) → embedding (N, E) and the last map (N, K, h, w)."""
-        feature_map = self.maps(image)
-        return self.pooling(feature_map), feature_map
-
-
 class _SideBySide(nn.Module):
     """Networks that look at the same pictures."""
 
     def __init__(self, networks: Sequence[Network], has_feature_map: bool) -> None:
         super().__init__()
-        self.backbones = nn.ModuleList(map(_Backbone, networks))
+        self.backbones = nn.ModuleList(map(Backbone, networks))
         self.names = ["embedding", *(["feature_map"] if has_feature_map else [])]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
