@@ -8,12 +8,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from mien.bundle import encode_manifest, open_bundle
+from mien.bundle import LandmarksSpec, encode_manifest, open_bundle
 from mien.errors import MienError
+from mien.expression.head import HeadSpec
 from mien.expression.head_file import encode_head, names_embedding
 
 
@@ -40,10 +42,16 @@ def test_the_manifest_survives_being_written_and_read(small_bundle: Path) -> Non
     assert open_bundle(small_bundle).manifest == before.manifest
 
 
-def test_only_what_older_robots_cannot_read_gets_the_new_version(small_bundle: Path, make_bundle: Any) -> None:
-    assert json.loads(encode_manifest(open_bundle(small_bundle).manifest))["version"] == 1
-    weighted = open_bundle(make_bundle({"head.spec.classes.combine": "reliability_of_softmax"})).manifest
-    assert json.loads(encode_manifest(weighted))["version"] == 2
+def test_only_what_older_robots_cannot_read_gets_the_new_version(small_bundle: Path) -> None:
+    manifest = open_bundle(small_bundle).manifest
+    points = LandmarksSpec(manifest.detector.file, manifest.backbone.input, manifest.backbone.crop, "points")
+    written = json.loads(encode_manifest(msgspec.structs.replace(manifest, landmarks=points)))
+    assert (written["version"], "confidence_output" in written["landmarks"]) == (1, False)
+    outputs = manifest.head.spec.classes
+    weighted = HeadSpec(msgspec.structs.replace(outputs, combine="reliability_of_softmax"))
+    sure = msgspec.structs.replace(points, confidence_output="sure")
+    for change in ({"head": msgspec.structs.replace(manifest.head, spec=weighted)}, {"landmarks": sure}):
+        assert json.loads(encode_manifest(msgspec.structs.replace(manifest, **change)))["version"] == 2
 
 
 @pytest.mark.parametrize(

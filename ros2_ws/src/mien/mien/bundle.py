@@ -20,7 +20,7 @@ from mien.expression.head import Head, HeadSpec
 from mien.expression.head_file import decode_head
 
 MANIFEST_VERSION = 2
-"""The newest version that is read; since 2 a head's parts may be weighted by their reliability."""
+"""The newest version that is read; `_is_of_version_2` says what it has that 1 has not."""
 CANONICAL_LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 _MAXIMUM_FILE_BYTES = 1 << 30
 
@@ -80,7 +80,7 @@ class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nms_threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
-class LandmarksSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LandmarksSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A network that gives 68 points as 136 numbers x0 y0 x1 …, 0…1 across its crop.
 
     `confidence_output`, where it has one, gives 68 numbers, 0…1: how sure it is of each point.
@@ -290,10 +290,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
     Its version becomes the oldest one that can say it, so that robots with an older mien read what they can, and say of
     the rest that they are too old.
     """
-    classes = manifest.head.spec.classes
-    is_new = classes is not None and classes.combine == "reliability_of_softmax"
-    manifest = msgspec.structs.replace(manifest, version=MANIFEST_VERSION if is_new else 1)
+    manifest = msgspec.structs.replace(manifest, version=2 if _is_of_version_2(manifest) else 1)
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def _is_of_version_2(manifest: Manifest) -> bool:
+    """Whether it says what version 1 cannot. Such fields are left out where they say nothing new."""
+    classes, landmarks = manifest.head.spec.classes, manifest.landmarks
+    is_weighted = classes is not None and classes.combine == "reliability_of_softmax"
+    return is_weighted or (landmarks is not None and landmarks.confidence_output is not None)
 
 
 def _check(manifest: Manifest, where: Path) -> None:
