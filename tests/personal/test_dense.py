@@ -57,6 +57,26 @@ def test_gradients_are_those_of_finite_differences(kind: str, share: float) -> N
 
 
 @kinds
+def test_gradients_in_the_embeddings_are_those_of_finite_differences(kind: str) -> None:
+    base, samples = make_base(kind, affect_range=(0.0, 2.0)), make_samples(make_base(kind), 4)
+    dense, step = Dense(base.spec), 1e-5
+    tensors = {name: values.astype(np.float64) for name, values in base.tensors.items()}
+    embeddings: Any = samples.embeddings.astype(np.float64)
+    last = dense.parts[-1].last
+
+    def told(shifted: Any) -> Any:
+        return dense.forward(tensors, shifted).values[last][:, 0]
+
+    done = dense.forward(tensors, embeddings)
+    wanted = [np.zeros_like(done.values[part.last]) for part in dense.parts]
+    wanted[-1][:, 0] = 1
+    found = dense.backward_to_embeddings(tensors, done, wanted, EMBEDDING)
+    for place, shift in enumerate(step * np.eye(EMBEDDING)):
+        change = (told(embeddings + shift) - told(embeddings - shift)) / (2 * step)
+        np.testing.assert_allclose(found[:, place], change, rtol=1e-3, atol=1e-6)
+
+
+@kinds
 def test_gradients_are_torchs(kind: str) -> None:
     torch = pytest.importorskip("torch", reason="the robot has none")
     base, samples = make_base(kind), make_samples(make_base(kind), 9)

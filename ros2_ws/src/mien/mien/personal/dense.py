@@ -6,7 +6,7 @@ outputs share stand here once, as there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,19 +130,24 @@ class Dense:
         Returns:
             By tensor name; added up where several layers share a tensor.
         """
-        flow = [np.zeros_like(values) for values in done.values]
-        for part, gradient in zip(self.parts, gradients, strict=True):
-            flow[part.last] += gradient
         result: dict[str, Array] = {}
-        for number in reversed(range(len(self.layers))):
-            layer, mask = self.layers[number], done.masks[number]
-            inner = _before_activation(flow[number], done.values[number], layer.activation)
+        for number, inner in self._before_activations(tensors, done, gradients):
+            layer = self.layers[number]
             own: dict[str, Array] = {layer.weight: inner.T @ done.inputs[number], layer.bias: inner.sum(axis=0)}
             for name, gradient in own.items():
                 result[name] = result[name] + gradient if name in result else gradient
-            if isinstance(layer.source, int):
+        return result
+
+    def backward_to_embeddings(
+        self, tensors: Tensors, done: Pass, gradients: Sequence[Array], embedding_size: int
+    ) -> Array:
+        """Gradient of a loss in the embeddings, float32 (N, embedding_size); all else as for `backward`."""
+        result = np.zeros((len(done.values[0]), embedding_size), np.float32)
+        for number, inner in self._before_activations(tensors, done, gradients):
+            layer, mask = self.layers[number], done.masks[number]
+            if isinstance(layer.source, slice):
                 below = inner @ tensors[layer.weight]
-                flow[layer.source] += below if mask is None else below * mask
+                result[:, layer.source] += below if mask is None else below * mask
         return result
 
     def tensors_of(self, tensors: Tensors) -> dict[str, Array]:
@@ -166,6 +171,21 @@ class Dense:
                 "Use the learner sgd",
             )
         return layer
+
+    def _before_activations(
+        self, tensors: Tensors, done: Pass, gradients: Sequence[Array]
+    ) -> Iterator[tuple[int, Array]]:
+        """Each layer's number, the last one first, and the gradient in what its activation takes."""
+        flow = [np.zeros_like(values) for values in done.values]
+        for part, gradient in zip(self.parts, gradients, strict=True):
+            flow[part.last] += gradient
+        for number in reversed(range(len(self.layers))):
+            layer, mask = self.layers[number], done.masks[number]
+            inner = _before_activation(flow[number], done.values[number], layer.activation)
+            if isinstance(layer.source, int):
+                below = inner @ tensors[layer.weight]
+                flow[layer.source] += below if mask is None else below * mask
+            yield number, inner
 
 
 class _Masks:
