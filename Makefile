@@ -28,7 +28,7 @@ test: lint ## Run every check and every test
 	@$(ACTIVATE) .venv/bin/python -m pytest tests/ros
 
 lint: ## Check format, style and types
-	@$(PYTHON) tools/setup.py robot ros data render trainer export dev
+	@$(PYTHON) tools/setup.py robot ros data render ert trainer export dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy

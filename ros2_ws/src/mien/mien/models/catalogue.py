@@ -48,6 +48,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source: who made it.
         purpose: what it is for.
         optional: neither the default bundle nor the demo needs it.
+        is_source: the archive is a source archive, as in `Archive`.
     """
 
     name: str
@@ -63,11 +64,12 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     purpose: str
     optional: bool
+    is_source: bool = False
 
     @property
     def archive(self) -> Archive:
         """The archive that carries the file."""
-        return Archive(self.registry, self.package, self.version, self.archive_sha256)
+        return Archive(self.registry, self.package, self.version, self.archive_sha256, self.is_source)
 
 
 def catalogue_bytes() -> bytes:
