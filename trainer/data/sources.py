@@ -36,12 +36,13 @@ def open_source(name: str, sources: Mapping[str, Source], root: Path | None, sid
 
     Raises:
         MienError: a folder below the root is missing or not what it should be, no picture has one of the expressions
-            that are used, or rendering is not possible here or not wanted.
+            that are used or shows a head turned so far, or rendering is not possible here or not wanted.
     """
     source = sources[name]
     parts = {part: _open(sources[part], root, side, tell) for part in (name, *source.more)}
     whole = Joined(parts) if source.more else parts[name]
-    return whole if source.classes is None else _only(whole, source.classes)
+    used = whole if source.classes is None else _only(whole, source.classes)
+    return used if source.yaw is None else _turned(used, *source.yaw)
 
 
 def check_folders(names: Iterable[str], sources: Mapping[str, Source], root: Path) -> None:
@@ -110,6 +111,20 @@ def _only(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     subset = Subset(dataset, used)
     others = len(dataset) - len(used)
     subset.left_out = dict(dataset.left_out) | ({"expressions that are not used": others} if others else {})
+    return subset
+
+
+def _turned(dataset: Dataset, low: float, high: float) -> Dataset:
+    """The samples whose heads are turned by at least `low` and less than `high` degrees to either side."""
+    yaws = np.array([np.nan if sample.yaw is None else abs(sample.yaw) for sample in dataset])
+    used = np.flatnonzero((yaws >= low) & (yaws < high))
+    if not len(used):
+        raise MienError(
+            f"{dataset.name} has no picture of a head that is known to be turned by {low:g} to {high:g} degrees (yaw)",
+            "Use it as it is, without yaw",
+        )
+    subset = Subset(dataset, used)
+    subset.left_out = {**dataset.left_out, "heads turned by another angle": len(dataset) - len(used)}
     return subset
 
 

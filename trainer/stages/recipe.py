@@ -65,6 +65,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             `lab_a:6-small` (names of `trainer.data.sets.ck_plus.SELECTIONS`).
         more: names of other sources of the recipe that are joined to it (CK+ and JAFFE in paper 001).
         classes: expressions that are used, in the order of the model's outputs; None = all that occur.
+        yaw: only pictures of heads turned to either side by so many degrees: at least the first, less than the second;
+            None = all. Renders say how far, the papers' data sets do not.
         split: how it is divided.
         count: of rendered pictures; 0 = as many as the domain usually has.
         seed: of rendered pictures: other seeds, other people.
@@ -76,6 +78,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     rendered: str
     more: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
+    yaw: tuple[Annotated[float, msgspec.Meta(ge=0)], Annotated[float, msgspec.Meta(gt=0, le=180)]] | None = None
     split: Split = Split()
     count: Natural = 0
     seed: Natural = 0
@@ -151,8 +154,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             whenever its classes change.
         unfreeze: `all`, `head` (all dense layers), `output` (the last one), or a number: the output and so many parts
             of the network, counted from the output.
-        loss: `cross_entropy` for classes; `mse` or `ccc` for valence and arousal; `l1` for landmarks (paper 004, eq.
-            1).
+        loss: `cross_entropy` for classes; `mse` or `ccc` for valence and arousal; for landmarks `l1` (paper 004, eq.
+            1), or `laplace`, with which the network also tells how far off each point may be.
         center: center loss beside it.
         balance: of the classes.
         augmentation: name of a preset of `trainer.data.augmentation.PRESETS`.
@@ -177,7 +180,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     member: Natural = 0
     replace: tuple[str, ...] = ()
     unfreeze: Literal["all", "head", "output"] | Positive = "all"
-    loss: Literal["cross_entropy", "mse", "ccc", "l1"] = "cross_entropy"
+    loss: Literal["cross_entropy", "mse", "ccc", "l1", "laplace"] = "cross_entropy"
     center: CenterLoss | None = None
     balance: Balance = Balance()
     augmentation: str = "none"

@@ -128,6 +128,18 @@ def test_selections_need_sequences_and_known_names(cache: Path) -> None:
         open_source("it", one(rendered="lab_x"), None, SIDE, silent)
 
 
+def test_only_heads_that_are_turned_so_far_stay(cache: Path, root: Path) -> None:
+    del cache
+    whole = open_source("it", one(count=PERSON), None, SIDE, silent)
+    turned = open_source("it", one(count=PERSON, yaw=(2, 4)), None, SIDE, silent)
+    expected = [sample.yaw for sample in whole if sample.yaw is not None and 2 <= abs(sample.yaw) < 4]
+    assert 0 < len(turned) < PERSON
+    assert [sample.yaw for sample in turned] == expected
+    assert turned.left_out["heads turned by another angle"] == PERSON - len(turned)
+    with pytest.raises(MienError, match=r"JAFFE has no picture of a head .* turned by 0 to 90 degrees \(yaw\)"):
+        open_source("it", one("jaffe", yaw=(0, 90)), root, SIDE, silent)
+
+
 # ---- below a root
 
 
