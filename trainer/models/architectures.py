@@ -12,7 +12,7 @@ from torch import nn
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from trainer.models import published
+from trainer.models import parts_subnet, published
 from trainer.models.efficientnet_lite import efficientnet_lite0
 from trainer.models.mini_xception import mini_xception
 from trainer.models.mobilenet_v1 import mobilenet_v1
@@ -94,6 +94,23 @@ def _mobilenet_v1(side: int, width: float, parameters: float, macs: float) -> Ar
         citation="Howard and others 2017 (arXiv 1704.04861), Table 6",
         macs_published=macs if side == 224 else 0,
         dropout=0.5 if side == 48 else 0.0,  # paper 003; the original's code has next to none (0.001)
+    )
+
+
+def _parts_subnet(side: int) -> Architecture:
+    return Architecture(
+        name="parts_subnet" + ("" if side == 160 else f"_{side}"),
+        build=partial(_without_dense, parts_subnet.parts_subnet),
+        input=InputSpec(side, side, "grey", (127.5,), (1 / 127.5,)),
+        groups=4,
+        embedding_size=parts_subnet.EMBEDDING_SIZE,
+        hidden=parts_subnet.HIDDEN,
+        landmark_hidden=parts_subnet.LANDMARK_HIDDEN,
+        start_dense=parts_subnet.start_dense,
+        smallest_side=parts_subnet.SMALLEST_SIDE,
+        parameters_published=0.33,
+        macs_published=277.5 if side == 160 else 0,
+        citation="paper 004 (Wadhawan and Gandhi), III.C and IV.D: 0.555 GFLOP, with 8 classes",
     )
 
 
@@ -201,6 +218,7 @@ _ALL = (
         citation="EfficientNet-lite, its authors' table of 2020, which counts more than convolutions and the dense "
         "layer: these are 385 million",
     ),
+    *(_parts_subnet(side) for side in (160, 96, 64, 48)),
 )
 
 ARCHITECTURES = {architecture.name: architecture for architecture in _ALL}
