@@ -139,7 +139,7 @@ class FaceSquares:
             return None
         if self._landmarks == "ert":
             return ert.locate(image, box)
-        return self._find_locator().locate(image, [box])[0]
+        return self._find_locator().locate(image, [box]).points[0]
 
     @property
     def _annotates(self) -> bool:
