@@ -131,11 +131,14 @@ def test_a_head_that_is_worse_than_base_or_than_the_one_in_use_is_refused() -> N
     worse = decide(Memory(worse=0.7), world.base, samples)
     assert not worse.accepted
     assert worse.score_after < worse.score_before
+    assert not worse.base_is_better  # it is in use already
+    both = decide(Memory(worse=0.7), world.base, samples, before=Memory(worse=0.7))
+    assert (both.accepted, both.base_is_better) == (False, True)
     better = decide(RIDGE, world.base, samples, before=Memory(worse=0.7))
     assert better.accepted
     assert better.score_after > better.score_before
     undone = decide(Memory(), world.base, samples, before=RIDGE)
-    assert not undone.accepted
+    assert (undone.accepted, undone.base_is_better) == (False, False)
     assert undone.score_before == pytest.approx(held_out_score(RIDGE, world.base, samples))
 
 

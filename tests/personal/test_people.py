@@ -301,6 +301,22 @@ def test_versions_can_be_gone_back_to_and_are_never_used_twice(people: People) -
         people.rollback("anna", 9)
 
 
+def test_a_head_that_turns_out_worse_than_the_base_head_is_used_no_more(people: People) -> None:
+    people.enroll(enrolment("anna"))
+    teach(people, "anna", range(9))  # too few to judge a head by
+    assert people.list_people()[0].head_version == 1
+    results = people.add_labels([moment("anna", seed, says(LABELS[seed % len(LABELS)])) for seed in range(9, 30)])
+    (result,) = {one.head for one in results if isinstance(one, Labelled)}
+    assert result == StoredHead("anna", 0, b"")
+    assert people.heads() == ()
+    assert "the base head is used again" in results[0].message  # type: ignore[union-attr]
+    people.rollback("anna", 1)
+    outcome = personalise(people, "anna")
+    assert (outcome.success, outcome.head.version) == (False, 0)
+    assert "the base head is used again" in outcome.message
+    assert people.heads() == ()
+
+
 def test_the_oldest_versions_go_but_never_the_one_before(people: People) -> None:
     people.enroll(enrolment("anna"))
     teach(people, "anna", range(1))

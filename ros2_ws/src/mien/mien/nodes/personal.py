@@ -227,7 +227,8 @@ class Personal:
             self._requests.remember(moment)
         if labelled.head is not None:
             self._lookup.put_head(labelled.head)
-        self._learned = {"last_learning_samples": labelled.samples, "last_learning_accepted": labelled.head is not None}
+        accepted = labelled.head is not None and labelled.head.version > 0
+        self._learned = {"last_learning_samples": labelled.samples, "last_learning_accepted": accepted}
 
     def _personalised(self, outcome: Outcome) -> None:
         self._lookup.put_head(outcome.head)

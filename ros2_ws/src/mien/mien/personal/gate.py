@@ -32,12 +32,14 @@ class Decision:
         score_before: held-out score without the new head, 0 to 1, higher is better; NaN with too few samples.
         score_after: with it, likewise.
         reason: a sentence for people.
+        base_is_better: the new head may not be used, and the one in use is worse than the base head.
     """
 
     accepted: bool
     score_before: float
     score_after: float
     reason: str
+    base_is_better: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ def decide(
 
     It must better the base head by `STANDARD_ERRORS` of the mean gain, as the blocks of time scatter, and be no worse
     than what is in use. A head in use cannot be judged by samples that it learned from, so what made it is, on the same
-    folds. With too few samples to judge, the head of an anchored learner is taken, which few samples move little; no
-    other.
+    folds; where that is worse than the base head, so that it should not stay in use, either, the decision says so. With
+    too few samples to judge, the head of an anchored learner is taken, which few samples move little; no other.
 
     Args:
         learner: what makes the new head.
@@ -132,7 +134,10 @@ def decide(
     accepted = gain >= STANDARD_ERRORS * error and score_after >= score_before
     compared = f"held-out score {score_after:.3f}, before {score_before:.3f}, the base head's {score_base:.3f}"
     why = "" if accepted else "; it does not surely better the base head" if score_after >= score_before else "; worse"
-    return Decision(accepted, score_before, score_after, f"{'Taken' if accepted else 'Not taken'}: {compared}{why}")
+    base_is_better = not accepted and score_before < score_base
+    why += "; the base head is used again" if base_is_better else ""
+    reason = f"{'Taken' if accepted else 'Not taken'}: {compared}{why}"
+    return Decision(accepted, score_before, score_after, reason, base_is_better)
 
 
 def _labelled(base: BaseHead, samples: Samples) -> int:

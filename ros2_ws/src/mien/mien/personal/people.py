@@ -131,6 +131,8 @@ class People:
     ) -> Outcome:
         """Learn a head afresh from all stored moments; it replaces the one in use if it is no worse.
 
+        Where neither betters the base head, that is used again; so it is after labels.
+
         Raises:
             MienError: unknown person or learner, or nothing to learn from.
             Cancelled: asked for, or a person was forgotten whose moments it learned from; nothing is kept.
@@ -163,6 +165,11 @@ class People:
                 with self._turn:
                     run.check()
                     head = self._keep(owner, learner, tensors, len(samples), {*people, *before}, decision)
+            elif decision.base_is_better:
+                with self._turn:
+                    run.check()
+                    if self._heads.in_use(owner).head.version == head.version:  # labels may have changed it since
+                        head = self._heads.roll_back(owner, 0)
         finally:
             with self._turn:
                 self._runs.remove(run)
@@ -270,7 +277,7 @@ class People:
         return "" if place == (request.place or None) else f"There is no place {request.place[:80]!r}: stored without"
 
     def _learn_at_once(self, person_id: str) -> tuple[StoredHead | None, str]:
-        """A new head of all that is stored of a person, if it may be used, and what was not learned."""
+        """The head that is used from now on, where that is another one than before, and what was not learned."""
         learner = self._at_once
         try:
             samples, _ = self._samples.load(person_id, Kind.PERSON, self._base.labels)
@@ -285,6 +292,8 @@ class People:
                 tensors = learner.fit(self._base, samples, None, 0, say_nothing)
                 head = self._keep(person_id, learner, tensors, len(samples), {person_id}, decision)
                 return head, ". ".join(lesson.notes)
+            if decision.base_is_better:
+                return self._heads.roll_back(person_id, 0), ". ".join((decision.reason, *lesson.notes))
             reason = f"The head in use, made by {now.learner}, is better" if decision.accepted else decision.reason
             return None, ". ".join((reason, *lesson.notes))
         except MienError as error:
