@@ -45,6 +45,7 @@ MODULE_OF_EXTRA = {
     "data": "webdataset",
     "render": "moderngl",
     "ert": "dlib",
+    "explain": "matplotlib",
     "trainer": "torch",
     "export": "onnxscript",
     "tensorrt": "tensorrt",

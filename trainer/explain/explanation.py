@@ -54,13 +54,14 @@ class Explanation:
         (Fig. 11) says "union of 5 heatmaps" and no more. Smaller maps are enlarged to the largest.
         """
         height, width = np.max([part.heat.shape for part in self.parts], axis=0).tolist()
-        return np.max([enlarge(scaled(part.heat), width, height) for part in self.parts], axis=0)
+        together: Floats = np.stack([enlarge(scaled(part.heat), width, height) for part in self.parts]).max(axis=0)
+        return together
 
 
 def scaled(heat: Floats) -> Floats:
     """A map divided by its maximum, 0 to 1; zeros where nothing speaks for the class."""
     highest = float(heat.max())
-    return heat / np.float32(highest) if highest > 0 else np.zeros_like(heat)
+    return np.divide(heat, highest, dtype=np.float32) if highest > 0 else np.zeros_like(heat)
 
 
 def enlarge(heat: Floats, width: int, height: int) -> Floats:

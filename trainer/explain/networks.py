@@ -1,11 +1,18 @@
-"""Grad-CAM of trained networks, through torch."""
+"""Grad-CAM of trained networks, by captum's `LayerGradCam`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mien.expression.combining import Rule
-from trainer.explain.explanation import Explanation, Floats
+import numpy as np
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor
+
+from mien.errors import MienError
+from mien.expression.combining import Rule, combine
+from trainer.explain.explanation import Explanation, Floats, Part, find_class
+from trainer.models.feature_map import Backbone
 from trainer.models.network import Network
 
 
@@ -23,4 +30,41 @@ def explain_networks(
     Raises:
         MienError: a network tells no classes, or other ones, or there is no such class.
     """
-    raise NotImplementedError
+    labels = _labels(networks)
+    images = torch.from_numpy(image)[None]
+    with torch.no_grad():
+        answers = [_classes(network, images).softmax(1).numpy() for network in networks.values()]
+    probabilities: Floats = combine(rule, np.stack(answers))[0]
+    target = find_class(class_name, labels, probabilities)
+    parts = [
+        Part(name, answer[0], _heat(network, images, target))
+        for (name, network), answer in zip(networks.items(), answers, strict=True)
+    ]
+    return Explanation(labels, target, probabilities, tuple(parts))
+
+
+def _heat(network: Network, images: Tensor, target: int) -> Floats:
+    explainer = LayerGradCam(lambda pictures: _classes(network, pictures), Backbone(network).maps[-1])
+    attribution: Tensor = explainer.attribute(images, target, relu_attributions=True)
+    heat: Floats = attribution[0, 0].detach().numpy()
+    return heat
+
+
+def _classes(network: Network, images: Tensor) -> Tensor:
+    logits = network(images).classes
+    assert logits is not None  # noqa: S101  `_labels` has looked
+    return logits.float()
+
+
+def _labels(networks: Mapping[str, Network]) -> tuple[str, ...]:
+    found = {name: network.outputs.labels for name, network in networks.items()}
+    first, labels = next(iter(found.items()))
+    for name, others in found.items():
+        if not others:
+            raise MienError(f"{name} tells no classes", "Name networks that tell expressions")
+        if others != labels:
+            raise MienError(
+                f"{first} and {name} tell different classes ({', '.join(labels)}; {', '.join(others)})",
+                "Name networks that tell the same ones in the same order",
+            )
+    return labels
