@@ -53,9 +53,17 @@ def test_landmark_crops_hold_their_points_and_inner_leaves_the_contour_out() -> 
     assert wide.width == pytest.approx(1.5 * inner.width)
 
 
-def test_landmark_crop_without_landmarks_says_what_is_missing() -> None:
-    with pytest.raises(MienError, match=r"outer.*needs 68 landmarks"):
-        crop_square(CropSpec("outer"), Box(0, 0, 9, 9), None, 640, 480)
+@pytest.mark.parametrize("kind", ["outer", "inner"])
+def test_without_landmarks_their_crop_is_a_square_in_the_box(kind: str) -> None:
+    box = Box(100, 50, 80, 120)
+    square = crop_square(CropSpec(kind), box, None, 640, 480)
+    assert square.width == square.height
+    assert 0.6 * 120 < square.width < 0.9 * 120
+    assert square.center[0] == box.center[0]
+    assert box.center[1] < square.center[1] < box.center[1] + 0.15 * 120
+    wide = crop_square(CropSpec(kind, 0.5), box, None, 640, 480)
+    assert wide.width == pytest.approx(1.5 * square.width)
+    assert wide.center == pytest.approx(square.center)
 
 
 def test_uncropped_is_the_whole_image_stretched() -> None:

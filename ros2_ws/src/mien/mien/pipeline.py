@@ -1,8 +1,9 @@
 """One frame in, the affect of its faces out: the main path, to be read from top to bottom.
 
-    image(s) → detect (every few frames) → track → crop → backbone (all faces in one batch) → head → smooth
+    image(s) → detect (every few frames) → track → landmarks → crop → backbone (all faces in one batch) → head → smooth
 
-The same path serves the ROS node, `mien read` and the evaluation on the host.
+Landmarks are located where the bundle has a model for them. The same path serves the ROS node, `mien read` and the
+evaluation on the host.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from mien.expression.recogniser import FaceInImage, HeadsInUse, Recogniser, Reco
 from mien.expression.smoothing import Smoother
 from mien.faces.detector import Box, Detector, Image
 from mien.faces.detectors import make_detector
+from mien.faces.landmark_filter import LandmarkFilter
 from mien.faces.landmarks import LandmarkLocator
 from mien.faces.tracker import Track, Tracker
 from mien.runtime.backend import BackendOptions
@@ -88,7 +91,8 @@ class FaceAffect:
         box: pixels of the image, clipped to it.
         detection_confidence: 0 to 1.
         box_is_predicted: the box follows the track; the detector did not run on this image.
-        landmarks: None, or float32 (5, 2) or (68, 2), pixels.
+        landmarks: None, or float32 (5, 2) or (68, 2), pixels; may lie beyond the image. The 68 of the bundle's model
+            are smoothed over time; where they cannot be trusted, the detector's 5 take their place.
         probabilities: float32 (labels,), smoothed over time; empty where the bundle has no classes.
         probabilities_raw: float32 (labels,), of this image alone.
         expression: the label with the highest smoothed probability; empty without classes.
@@ -100,6 +104,7 @@ class FaceAffect:
         head_is_personal: it is the person's own.
         person_id: enrolled person, or empty when unknown.
         embedding: float32 (embedding size,): what a head is learned from.
+        landmark_confidences: float32 (68,), 0 to 1, in this image alone; empty without the 68 landmarks.
     """
 
     face_id: str
@@ -119,6 +124,17 @@ class FaceAffect:
     head_is_personal: bool = False
     person_id: str = ""
     embedding: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    landmark_confidences: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+
+class _Located(NamedTuple):
+    """68 landmarks of a face, float32 (68, 2), with confidences (68,); or None and empty."""
+
+    points: NDArray[np.float32] | None
+    confidences: NDArray[np.float32]
+
+
+_NOT_LOCATED = _Located(None, np.empty(0, np.float32))
 
 
 @dataclass(slots=True)
@@ -179,6 +195,7 @@ class Pipeline:
             networks.callback(self.recogniser.close)
             self._networks = networks.pop_all()
         self._smoother = Smoother(settings.smoothing_time_constant_s)
+        self._landmark_filter = LandmarkFilter()
         self._cameras: dict[str, _Camera] = {}
 
     def process(self, frames: Sequence[Frame]) -> list[list[FaceAffect]]:
@@ -190,12 +207,11 @@ class Pipeline:
                 found.extend((frame, track) for track in self._find(frame))
         if not found:
             return [[] for _ in frames]
-        with self.times.measure("landmarks"):
-            landmarks = self._locate(found)
+        landmarks = self._locate(found)
         with self.times.measure("prepare"):
             faces = [
-                FaceInImage(frame.image, track.box, points)
-                for (frame, track), points in zip(found, landmarks, strict=True)
+                FaceInImage(frame.image, track.box, located.points)
+                for (frame, track), located in zip(found, landmarks, strict=True)
             ]
             batch = self.recogniser.prepare(faces)
         with self.times.measure("classify"):
@@ -245,8 +261,9 @@ class Pipeline:
             self._detector.detect(np.zeros((height, width, 3), np.uint8))
         image = np.zeros((64, 64, 3), np.uint8)
         box = Box(0, 0, 64, 64)
-        points = None if self._landmarks is None else self._landmarks.locate(image, [box]).points[0]
-        self.recogniser.classify(self.recogniser.prepare([FaceInImage(image, box, points)]))
+        if self._landmarks is not None:
+            self._landmarks.locate(image, [box])
+        self.recogniser.classify(self.recogniser.prepare([FaceInImage(image, box)]))
 
     def close(self) -> None:
         """Free the networks."""
@@ -286,19 +303,26 @@ class Pipeline:
             return tracks
         return sorted(tracks, key=lambda track: (-track.last_seen_s, -track.score))[: self.settings.maximum_faces]
 
-    def _locate(self, found: Sequence[tuple[Frame, Track]]) -> list[NDArray[np.float32] | None]:
-        """68 landmarks per face where the bundle locates them."""
+    def _locate(self, found: Sequence[tuple[Frame, Track]]) -> list[_Located]:
+        """68 smoothed landmarks per face, where the bundle has them and its model is sure of them."""
         if self._landmarks is None:
-            return [None] * len(found)
-        located: list[NDArray[np.float32] | None] = []
-        for _, group in groupby(found, key=lambda pair: id(pair[0])):
-            pairs = list(group)
-            located.extend(self._landmarks.locate(pairs[0][0].image, [track.box for _, track in pairs]).trusted())
-        return located
+            return [_NOT_LOCATED] * len(found)
+        result = []
+        with self.times.measure("landmarks"):
+            for _, group in groupby(found, key=lambda pair: id(pair[0])):
+                pairs = list(group)
+                frame, boxes = pairs[0][0], [track.box for _, track in pairs]
+                landmarks = self._landmarks.locate(frame.image, boxes)
+                for i, points in enumerate(landmarks.trusted()):
+                    if points is None:
+                        result.append(_NOT_LOCATED)
+                        continue
+                    size_px = max(boxes[i].width, boxes[i].height)
+                    smooth = self._landmark_filter.update(pairs[i][1].id, frame.stamp_s, points, size_px)
+                    result.append(_Located(smooth, landmarks.confidences[i]))
+        return result
 
-    def _affect(
-        self, frame: Frame, track: Track, landmarks: NDArray[np.float32] | None, recognition: Recognition, row: int
-    ) -> FaceAffect:
+    def _affect(self, frame: Frame, track: Track, located: _Located, recognition: Recognition, row: int) -> FaceAffect:
         raw, head = recognition.probabilities[row], recognition.heads[row]
         probabilities, valence, arousal = self._smoother.update(
             track.id, frame.stamp_s, raw, float(recognition.valence[row]), float(recognition.arousal[row])
@@ -311,7 +335,7 @@ class Pipeline:
             box=track.box.clipped(width, height),
             detection_confidence=track.score,
             box_is_predicted=track.predicted,
-            landmarks=landmarks if landmarks is not None else track.landmarks,
+            landmarks=located.points if located.points is not None else track.landmarks,
             probabilities=probabilities,
             probabilities_raw=raw,
             expression="" if best is None else self.labels[best],
@@ -323,4 +347,5 @@ class Pipeline:
             head_is_personal=head.is_personal,
             person_id=head.person_id,
             embedding=recognition.embeddings[row].copy(),  # the next batch may reuse its memory
+            landmark_confidences=located.confidences,
         )

@@ -1,4 +1,4 @@
-"""68 facial landmarks from a bundle's network: what the crops `outer` and `inner` are cut by."""
+"""68 facial landmarks from a bundle's network, each with how sure it is, and whether they are arranged as in a face."""
 
 from __future__ import annotations
 
@@ -21,6 +21,20 @@ TRUSTED_FROM = 0.5
 """A face's landmarks are used and published from this mean confidence on."""
 
 
+# What follows is in longer sides of the face's box. Of 600 renders up to 60 degrees from the side, with exact landmarks
+# and boxes by YuNet, the extremes are 0.68, 0.18, 0.22 and 0.31.
+FARTHEST = 1.0
+"""Of any landmark from the middle of the box."""
+FARTHEST_MIDDLE = 0.3
+"""Of the landmarks' mean from the middle of the box: farther, they lie on the face beside it."""
+SMALLEST_EYES_APART = 0.15
+"""Less shows a face from the side, whose hidden half is guessed."""
+LEAST_MOUTH_BELOW = 0.15
+"""Of the eyes; leaves room for a head tilted by 60 degrees."""
+SMALLEST_EYES_APART_PX = 8.0
+"""Pixels: a face of 17. Of a smaller one a landmark model sees nothing but its own mean."""
+
+
 class Landmarks(NamedTuple):
     """The landmarks of N faces.
 
@@ -41,6 +55,32 @@ class Landmarks(NamedTuple):
             points if confidence >= TRUSTED_FROM else None
             for points, confidence in zip(self.points, self.confidences.mean(axis=1), strict=True)
         ]
+
+
+def arranged_as_face(points: NDArray[np.float32], boxes: Sequence[Box]) -> NDArray[np.bool_]:
+    """Which faces' landmarks can be right: near their box, eyes above the mouth, and eyes far enough apart.
+
+    Args:
+        points: float32 (N, 68, 2), pixels; anything, also NaN.
+        boxes: of the N faces, pixels.
+
+    Returns:
+        bool (N,). Profiles, tiny faces, and points that lie on another face are False.
+    """
+    size = np.array([max(box.width, box.height) for box in boxes], np.float32)
+    middle = np.array([box.center for box in boxes], np.float32)
+    right_eye, left_eye = points[:, 36], points[:, 45]  # their outer corners
+    with np.errstate(invalid="ignore", over="ignore"):  # no comparison with NaN is true
+        away = np.abs(points - middle[:, None]).max(axis=(1, 2))
+        middle_away = np.abs(points.mean(axis=1) - middle).max(axis=1)
+        eyes_apart = np.hypot(*(left_eye - right_eye).T)
+        mouth_below = points[:, 48:68, 1].mean(axis=1) - points[:, 36:48, 1].mean(axis=1)
+        return np.asarray(
+            (away <= FARTHEST * size)
+            & (middle_away <= FARTHEST_MIDDLE * size)
+            & (eyes_apart >= np.maximum(SMALLEST_EYES_APART * size, SMALLEST_EYES_APART_PX))
+            & (mouth_below >= LEAST_MOUTH_BELOW * size)
+        )
 
 
 class LandmarkLocator:
@@ -101,20 +141,26 @@ class LandmarkLocator:
             self._batch = np.empty((len(boxes), *self._batch.shape[1:]), np.float32)
         for slot, square in zip(self._batch, squares, strict=False):
             write_crop(image, square, self._spec.input, slot)
-        points = self._run(self._batch[: len(boxes)])
+        points, confidences = self._run(self._batch[: len(boxes)])
         corners = np.array([(square.x, square.y) for square in squares], np.float32)
         sides = np.array([(square.width, square.height) for square in squares], np.float32)
         points = points * sides[:, None] + corners[:, None]
-        return Landmarks(points, np.ones(points.shape[:2], np.float32))
+        is_usable = arranged_as_face(points, boxes)[:, None] & ((points >= 0) & (points <= (width, height))).all(axis=2)
+        return Landmarks(points, confidences * is_usable)
 
-    def _run(self, batch: Array) -> Array:
-        """Points 0…1 across each crop, float32 (N, 68, 2)."""
+    def _run(self, batch: Array) -> tuple[Array, Array]:
+        """Points 0…1 across each crop, float32 (N, 68, 2), and confidences, float32 (N, 68)."""
         points = np.empty((len(batch), POINTS, 2), np.float32)
+        confidences = np.ones(points.shape[:2], np.float32)
         step = 1 if self._one_by_one else len(batch)
         for i in range(0, len(batch), step):
             part = batch[i : i + step]
-            points[i : i + step] = self._network.run(part)[self._spec.output].reshape(len(part), POINTS, 2)
-        return points
+            outputs = self._network.run(part)
+            points[i : i + step] = outputs[self._spec.output].reshape(len(part), POINTS, 2)
+            if self._spec.confidence_output is not None:
+                sure = outputs[self._spec.confidence_output].reshape(len(part), POINTS)
+                confidences[i : i + step] = np.nan_to_num(sure, nan=0).clip(0, 1)
+        return points, confidences
 
     def _check(self, shape: tuple[int, ...]) -> None:
         name = self._spec.file.path
@@ -123,10 +169,14 @@ class LandmarkLocator:
         wanted = (1, *shape)
         if len(found) != 4 or any(size not in (None, want) for size, want in zip(found, wanted, strict=True)):
             raise MienError(f"{name} takes {found}, the manifest says {wanted}", remedy)
-        if self._spec.output not in self._network.output_names:
-            raise MienError(f"{name} has no output {self._spec.output!r}", remedy)
-        numbers = self._network.run(np.zeros((1, *shape), np.float32))[self._spec.output].size
-        if numbers != 2 * POINTS:
-            raise MienError(f"{name} gives {numbers} numbers for a face instead of {2 * POINTS}", remedy)
+        wanted_sizes = {self._spec.output: 2 * POINTS}
+        if self._spec.confidence_output is not None:
+            wanted_sizes[self._spec.confidence_output] = POINTS
+        for output in wanted_sizes.keys() - set(self._network.output_names):
+            raise MienError(f"{name} has no output {output!r}", remedy)
+        outputs = self._network.run(np.zeros((1, *shape), np.float32))
+        for output, size in wanted_sizes.items():
+            if outputs[output].size != size:
+                raise MienError(f"{name} gives {outputs[output].size} numbers for a face instead of {size}", remedy)
         if self._spec.crop.kind in ("outer", "inner"):
             raise MienError(f"landmarks.crop {self._spec.crop.kind!r} would need the landmarks themselves", remedy)

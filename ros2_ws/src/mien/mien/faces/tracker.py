@@ -130,7 +130,8 @@ class Tracker:
         """Take over the detections of a frame.
 
         Args:
-            detections: in any order; their order changes nothing.
+            detections: in any order; their order changes nothing. Those whose box is not finite or has no size are
+                left out.
             stamp_s: when the image was taken, seconds. A stamp before the last one starts the clock anew: the faces
                 stay, as if no time had passed.
 
@@ -143,7 +144,8 @@ class Tracker:
         hidden = [face for face in self._faces if not face.visible]
         for face in self._faces:
             face.missed += 1
-        waiting = sorted(detections, key=lambda found: (-found.score, found.box.x, found.box.y, found.box.width))
+        sound = [found for found in detections if _is_sound(found.box)]
+        waiting = sorted(sound, key=lambda found: (-found.score, found.box.x, found.box.y, found.box.width))
         for group in (in_view, hidden):
             waiting = _pair(group, waiting, stamp_s)
         self._faces += [_Face(self._new_id(), detection, stamp_s, stamp_s) for detection in waiting]
@@ -180,3 +182,7 @@ def _pair(faces: list[_Face], detections: list[Detection], stamp_s: float) -> li
 
 def _size(box: Box) -> float:
     return max(1.0, math.sqrt(box.width * box.height))
+
+
+def _is_sound(box: Box) -> bool:
+    return all(map(math.isfinite, (box.x, box.y, box.width, box.height))) and min(box.width, box.height) > 0
