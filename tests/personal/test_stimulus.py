@@ -70,7 +70,8 @@ def test_thinned_labels_stand_apart_and_none_is_left_out_without_need(
         ("time_s,expression\nsoon,fear\n", ["label 1", "time_s"]),
         ("expression\nfear\n", ["label 1", "time_s"]),
         ("time_s,expression,colour\n1,fear,red\n", ["label 1", "colour"]),
-        ("time_s,expression\n1,fear,more\n", ["label 1"]),
+        ("time_s,expression\n1,fear,more\n", ["label 1", "more than the first line names"]),
+        (f"time_s,expression\n1,{'a' * 200_000}\n", ["larger than"]),
     ],
 )
 def test_a_wrong_csv_is_refused_with_the_line_and_what_to_give(write, text: str, words: list[str]) -> None:
@@ -91,3 +92,9 @@ def test_what_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "film.csv", tmp_path / "none.csv", tmp_path):
         with pytest.raises(MienError, match="cannot be read"):
             read_stimulus(file, 0)
+
+
+@pytest.mark.parametrize("every_s", [-1.0, math.nan, math.inf])
+def test_a_span_that_is_none_is_refused(write, every_s: float) -> None:
+    with pytest.raises(MienError, match="every"):
+        read_stimulus(write("time_s,expression\n0,fear\n"), every_s)

@@ -105,9 +105,9 @@ def test_a_lesson_without_a_recording_is_refused(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"about": "x", "spans": [{"start_s": -1}]}'])
-def test_labels_that_say_nothing_are_refused(tmp_path, text) -> None:
-    (tmp_path / "labels.json").write_text(text)
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"about": "x", "spans": [{"start_s": -1}]}', b'{"about": "caf\xe9"}'])
+def test_labels_that_say_nothing_are_refused(tmp_path, data) -> None:
+    (tmp_path / "labels.json").write_bytes(data)
     with pytest.raises(MienError, match="labelled spans"):
         read_span_labels(tmp_path / "labels.json")
 

@@ -83,7 +83,7 @@ def read_claim(folder: Path) -> Claim:
         )
     try:
         return msgspec.json.decode(file.read_bytes(), type=Claim)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(f"{file} cannot be read ({error})", "Remove the folder and run the study again") from error
 
 

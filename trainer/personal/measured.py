@@ -101,5 +101,5 @@ def read_measured(folder: Path) -> list[Measured] | None:
         return None
     try:
         return msgspec.json.decode(file.read_bytes(), type=list[Measured])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MienError(f"{file} cannot be read ({error})", "Remove it and give the same command again") from error

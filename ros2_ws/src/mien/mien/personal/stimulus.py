@@ -54,15 +54,17 @@ def read_stimulus(path: Path, every_s: float) -> list[StimulusLabel]:
         Labels in the order of time, one or more.
 
     Raises:
-        MienError: the file cannot be read, or a line says nothing, too little or nonsense.
+        MienError: the file cannot be read, or a line says nothing, too little or nonsense; the span is none.
     """
+    if not 0 <= every_s <= _MAXIMUM_S:
+        raise MienError(f"Labels cannot be taken every {every_s:g} s", f"Give seconds from 0 to {_MAXIMUM_S:g}")
     try:
         if path.stat().st_size > _MAXIMUM_BYTES:
             raise MienError(f"{path} is larger than {_MAXIMUM_BYTES} bytes", "Give fewer labels")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise MienError(f"{path} cannot be read ({error})", "Give a .csv or .json file") from error
-    rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text)
+    rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
     labels = sorted(
         (_label(row, f"{path}, label {number}") for number, row in enumerate(rows, 1)), key=lambda one: one.time_s
     )
@@ -82,9 +84,12 @@ def _json_rows(text: str, path: Path) -> list[Any]:
         raise MienError(f"{path} is not a JSON list ({error})", f"Give a list of objects with {_FIELDS}") from error
 
 
-def _csv_rows(text: str) -> list[Any]:
-    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    return [{name: value for name, value in row.items() if value not in ("", None)} for row in rows]
+def _csv_rows(text: str, path: Path) -> list[Any]:
+    rows = csv.DictReader(io.StringIO(text), restkey="(more than the first line names)", skipinitialspace=True)
+    try:
+        return [{name: value for name, value in row.items() if value not in ("", None)} for row in rows]
+    except csv.Error as error:
+        raise MienError(f"{path} is not a table ({error})", f"Give lines with {_FIELDS}") from error
 
 
 def _label(row: Any, where: str) -> StimulusLabel:

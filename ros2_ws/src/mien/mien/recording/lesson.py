@@ -62,7 +62,7 @@ def read_span_labels(path: Path) -> SpanLabels:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=SpanLabels)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MienError(f"{path} has no labelled spans ({error})", "Give a file like demo_video_labels.json") from error
 
 
