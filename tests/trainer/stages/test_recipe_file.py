@@ -38,6 +38,8 @@ stages:
   folded: {from: target, data: lab, tests: [japanese], schedule: {kind: exponential}}
   further: {from: folded, data: lab, schedule: {kind: constant}}
   mood: {from: target, data: wild, target: valence, loss: ccc}
+ensembles:
+  both: {members: [target, deep]}
 tables:
   - title: Results
     metrics: [accuracy, macro_f1, seconds]
@@ -45,6 +47,7 @@ tables:
       - {name: Target, stage: target, published: {accuracy: 0.6}}
       - {name: Across, stage: target, test: japanese, gap_to: Target}
       - {name: Deep, stage: deep}
+      - {name: Both, stage: both, gap_to: Deep}
 trends:
   - {claim: Deep is better, cite: us, first: {stage: deep}, second: {stage: target}, metric: accuracy, sign: "+"}
   - claim: Better than the mean
@@ -54,6 +57,13 @@ trends:
     metric: valence_rmse
     second_metric: valence_rmse_of_mean
     sign: "-"
+  - claim: Two are better
+    cite: us
+    first: {stage: both}
+    second: {stage: both}
+    metric: accuracy
+    second_metric: best_member_accuracy
+    sign: "+"
 sizes:
   smoke:
     rendered:
@@ -119,7 +129,7 @@ def test_left_out_stages_take_along_what_starts_from_them_while_rows_stay(tmp_pa
 
     resolved, _ = resolve(load(tmp_path, without_target), "smoke", is_rendered=True)
     assert list(resolved.stages) == ["faces", "mood"]
-    assert [row.stage for row in resolved.tables[0].rows] == ["target", "target", "deep"]
+    assert [row.stage for row in resolved.tables[0].rows] == ["target", "target", "deep", "both"]
     assert resolved.trends[0].first.stage == "deep"
 
 
@@ -204,6 +214,18 @@ def _put(path: str, value: Any) -> Callable[[Any], None]:
 
 SMOKE = "sizes.smoke.rendered"
 MISTAKES: list[tuple[str, Any, str]] = [
+    # Ensembles.
+    ("ensembles.both.members", ["target", "dep"], r"ensembles\.both\.members: .*'dep'.*Did you mean deep"),
+    ("ensembles.both.members", ["target"], r"ensembles.*length >= 2"),
+    ("ensembles.both.members", ["deep", "deep"], r"ensembles\.both\.members: deep is named twice"),
+    ("ensembles.both.members", ["deep", "mood"], r"ensembles\.both\.members: mood learns valence"),
+    ("ensembles.both.members", ["deep", "folded"], r"members: folded and deep do not answer .* crops \(data\)"),
+    ("ensembles.both.combine", "meen", r"ensembles\.both\.combine: .*'meen'.*Did you mean mean"),
+    ("ensembles.deep", {"members": ["target", "deep"]}, r"ensembles\.deep: deep is a stage"),
+    ("stages.deep.crop", {"margin": 0.3}, r"members: deep and target do not answer .* crops \(crop\)"),
+    ("tables.0.rows.3.test", "japanese", r"tables\[0\]\.rows\[3\]\.test: .*'japanese'.*Known: wild"),
+    ("trends.2.metric", "training_accuracy", r"trends\[2\]\.metric: both, .* has no training_accuracy"),
+    ("trends.0.metric", "best_member_accuracy", r"trends\[0\]\.metric: deep, .* has no best_member_accuracy"),
     # Misspelt keys and words, in every layer.
     (
         "stages.target.optimiser.lerning_rate",
@@ -293,11 +315,6 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("stages.mood.center", {}, r"stages\.mood\.center: the target valence has no classes"),
     ("stages.mood.balance", {"kind": "up"}, r"stages\.mood\.balance: the target valence has no classes"),
     ("stages.deep.data", "japanese", r"stages\.deep\.schedule\.kind: .*japanese has no validation part"),
-    (
-        "stages.deep",
-        {"data": "japanese", "schedule": {"kind": "constant"}},
-        r"rows\[2\]\.test: .*everything in japanese",
-    ),
     ("sources.people.split.by_person", True, r"stages\.faces\.target: nobody in the test part of people"),
     (
         "stages.faces.stop_after",
@@ -335,6 +352,16 @@ def test_each_mistake_is_named_by_file_and_key_with_a_remedy(
         load(tmp_path, _put(path, value))
     assert caught.value.problem.count(str(tmp_path / "own.yaml")) == 1
     assert caught.value.remedy
+
+
+def test_nothing_is_tested_on_all_that_it_was_trained_on(tmp_path: Path) -> None:
+    def change(raw: Any) -> None:
+        raw["stages"]["deep"] = {"data": "japanese", "schedule": {"kind": "constant"}}
+        raw["ensembles"]["both"]["members"] = ["target", "wide"]
+        raw["stages"]["wide"] = {"data": "wild"}
+
+    with pytest.raises(MienError, match=r"rows\[2\]\.test: .*everything in japanese"):
+        load(tmp_path, change)
 
 
 FILES: dict[str, tuple[bytes, str]] = {
