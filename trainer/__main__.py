@@ -21,7 +21,15 @@ from trainer.evaluate.evaluation import FaceEvaluation, evaluate_on_faces
 
 app = cyclopts.App(name="mien-train", version=version("mien"), help="Train and measure models for mien.")
 app.command(data)
-for command in (commands.run, commands.personal, commands.recipes, commands.evaluate, commands.report, commands.bench):
+for command in (
+    commands.run,
+    commands.personal,
+    commands.recipes,
+    commands.architectures,
+    commands.evaluate,
+    commands.report,
+    commands.bench,
+):
     app.command(command)
 
 

@@ -131,6 +131,21 @@ def recipes(name: str | None = None, *, as_json: Json = False) -> None:
         show_recipes(found)
 
 
+def architectures(*, as_json: Json = False) -> None:
+    """List the networks that recipes may name, and what they cost: counted, and as their authors print it.
+
+    Args:
+        as_json: print JSON instead of a table.
+    """
+    from trainer.models.costs import costs
+    from trainer.show import show_costs
+
+    if as_json:
+        print_json(costs())
+    else:
+        show_costs(costs())
+
+
 def evaluate(checkpoint: Path, dataset: str, path: Path, *, as_json: Json = False) -> None:
     """Measure a trained network on a data set.
 

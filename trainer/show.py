@@ -15,6 +15,7 @@ from rich.table import Column, Table
 
 from trainer.evaluate.report.figures import heading, text
 from trainer.evaluate.report.tables import FilledTable, by_stage, fill_table, fill_verdict, tables_of
+from trainer.models.costs import Cost
 from trainer.stages.claim import RENDERED
 from trainer.stages.job_result import JobResult
 from trainer.stages.jobs import Job, Trained
@@ -169,6 +170,23 @@ def show_recipes(recipes: Sequence[RecipeSummary]) -> None:
     for one in recipes:
         seeds = (_seeds(of) for of in one.sizes.values())
         table.add_row(one.name, one.title, one.paper, one.architecture, str(one.stages), *seeds)
+    output_console().print(table)
+
+
+def show_costs(costs: Sequence[Cost]) -> None:
+    """List what networks cost, each figure beside the published one."""
+    table = Table("network", "input", box=None, padding=(0, 2, 0, 0))
+    for name in ("parameters, M", "FLOP, G", "MB"):
+        table.add_column(name, justify="right")
+        table.add_column("published", justify="right")
+    table.add_column("")
+    for one in costs:
+        counted = one.parameters / 1e6, one.flops / 1e9, one.bytes / 1e6
+        printed = one.published.parameters, one.published.flops, one.published.bytes
+        cells: list[str] = []
+        for value, theirs, unit in zip(counted, printed, (1e6, 1e9, 1e6), strict=True):
+            cells += [f"{value:.4g}", "–" if theirs is None else f"{theirs / unit:.4g}"]
+        table.add_row(one.name, one.input, *cells, one.source)
     output_console().print(table)
 
 

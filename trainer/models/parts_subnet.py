@@ -54,6 +54,6 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     block = nn.Sequential()
     for convolution in convolutions:
         nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")
-        nn.init.zeros_(convolution.bias)
+        nn.init.zeros_(convolution.get_parameter("bias"))
         block.extend([convolution, nn.BatchNorm2d(outputs, eps=EPSILON), nn.ReLU()])
     return block.append(nn.MaxPool2d(2))
