@@ -1,4 +1,5 @@
-"""Losses: softmax with class weights and center loss for classes, squared error or concordance for valence and arousal.
+"""Losses: softmax with class weights and center loss for classes, squared error or concordance for valence and arousal,
+absolute error or Laplace's likelihood for landmarks.
 
 Every loss is one over the *global* batch, that is over what all processes hold at this step, and has the same value in
 all of them. Its gradient is the process's own share times the number of processes, so that the mean of the gradients,
@@ -14,6 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from trainer.data.batches import Batch
+from trainer.data.face_parts import PARTS
 from trainer.data.labels import UNKNOWN
 from trainer.models import NetworkOutput, Outputs
 from trainer.stages.recipe import CenterLoss, Stage
@@ -26,6 +28,7 @@ class Criterion(nn.Module):
     picture's term and are not divided out again, so they should average 1 over the training pictures. Center loss is
     added before the division, hence `weight` balances the two sums as in paper 003, eq. 3.
     Valence, arousal: mean squared error, or 1 - concordance, over the pictures that have the value.
+    Landmarks: mean absolute error over the coordinates that are known, or Laplace's likelihood where scales are told.
     A picture without a label (class -1, value NaN) takes no part in that term; a batch without any gives 0.
 
     Attributes:
@@ -43,6 +46,7 @@ class Criterion(nn.Module):
         """
         super().__init__()
         self._value_loss = concordance_loss if stage.loss == "ccc" else squared_error
+        self._points = PARTS[outputs.points] if outputs.points else slice(0)
         self._center = stage.center
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -58,6 +62,8 @@ class Criterion(nn.Module):
             terms.append(self._value_loss(output.valence, batch.valence))
         if output.arousal is not None:
             terms.append(self._value_loss(output.arousal, batch.arousal))
+        if output.landmarks is not None:
+            terms.append(self._of_landmarks(output.landmarks, output.scales, batch.landmarks))
         return torch.stack(terms).sum()
 
     @torch.no_grad()
@@ -76,6 +82,12 @@ class Criterion(nn.Module):
         if self._center:
             total = total + center_loss(self.centers, _precise(features)[known], classes[known], self._center)
         return _mean(total, known.sum().to(total.dtype))
+
+    def _of_landmarks(self, landmarks: Tensor, scales: Tensor | None, truth: Tensor) -> Tensor:
+        truth = truth[:, self._points].flatten(1)
+        if scales is None:
+            return absolute_error(landmarks, truth)
+        return laplace_loss(landmarks, scales.repeat_interleave(2, dim=1), truth)
 
 
 def center_loss(centers: Tensor, features: Tensor, classes: Tensor, spec: CenterLoss) -> Tensor:
@@ -123,6 +135,33 @@ def squared_error(values: Tensor, truth: Tensor) -> Tensor:
     """
     values, truth = _known(values, truth)
     return _mean((values - truth).square().sum(), values.new_tensor(len(values)))
+
+
+def absolute_error(values: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute error over what is not NaN (paper 004, eq. 1).
+
+    Args:
+        values: predicted, any shape.
+        truth: likewise.
+    """
+    values, truth = _known(values, truth)
+    return _mean((values - truth).abs().sum(), values.new_tensor(len(values)))
+
+
+def laplace_loss(values: Tensor, scales: Tensor, truth: Tensor) -> Tensor:
+    """Mean over what is not NaN of |error| / b + ln b: how unlikely errors are where they follow Laplace's law.
+
+    It is least where each b is the mean of the errors to be expected there (Kendall and Gal, NeurIPS 2017, 2.2, with a
+    Laplace prior); ln 2 is left out.
+
+    Args:
+        values: predicted, any shape.
+        scales: ln b, of the same shape.
+        truth: likewise.
+    """
+    scales, _ = _known(scales, truth)
+    values, truth = _known(values, truth)
+    return _mean(((values - truth).abs() * (-scales).exp() + scales).sum(), values.new_tensor(len(values)))
 
 
 def concordance_loss(values: Tensor, truth: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from trainer.stages.recipe import CenterLoss, Stage
 CLASSES = torch.tensor([0, -1, 1, -1, 1, -1, 2, 1])
 VALENCE = torch.tensor([0.1, math.nan, 0.9, -0.2, math.nan, math.nan, 0.3, -0.7], dtype=torch.float64)
 AROUSAL = torch.tensor([math.nan, 0.4, math.nan, -0.2, math.nan, 0.0, math.nan, -0.7], dtype=torch.float64)
+NOWHERE = torch.empty(8, 0, 2)
 OUTPUTS = Outputs(("neutral", "happiness", "anger"), ("valence", "arousal"))
 
 
@@ -33,7 +34,7 @@ def train(loss: Literal["mse", "ccc"], rank: int, count: int) -> list[float]:
     for _ in range(3):
         values = layer(pictures[mine])
         output = NetworkOutput(values, values, values[:, :3], values[:, 3], values[:, 4])
-        batch = Batch(pictures[mine], CLASSES[mine], VALENCE[mine], AROUSAL[mine], CLASSES[mine])
+        batch = Batch(pictures[mine], CLASSES[mine], VALENCE[mine], AROUSAL[mine], CLASSES[mine], NOWHERE[mine])
         layer.zero_grad()
         result = criterion(output, batch)
         result.backward()

@@ -41,7 +41,9 @@ def make_output(classes: Tensor | None = None, features: Tensor | None = None, *
 
 def make_batch(classes: Sequence[int] | Tensor, valence: Sequence[float] = (), arousal: Sequence[float] = ()) -> Batch:
     whole = torch.as_tensor(classes, dtype=torch.int64)
-    return Batch(torch.zeros(0), whole, torch.tensor([*valence]), torch.tensor([*arousal]), torch.zeros(0))
+    return Batch(
+        torch.zeros(0), whole, torch.tensor([*valence]), torch.tensor([*arousal]), torch.zeros(0), torch.zeros(0)
+    )
 
 
 def random_tensor(*shape: int, seed: int = 0) -> Tensor:

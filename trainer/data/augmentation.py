@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.bundle import InputSpec
+from trainer.data.face_parts import MIRRORED
+from trainer.data.looks import DRAWS, Look, spoil
 
-_PLACE, _BOX = 1, 2  # streams of random numbers
+_PLACE, _BOX, _WARP, _LOOK = 1, 2, 3, 4  # streams of random numbers
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as of a grey picture from red, green and blue
 
 
@@ -32,6 +34,10 @@ class Preset:
         grey: share of the pictures that lose their colour.
         smallest_area: of a box that is sampled from the shown part, as a share of its area; 1 = the whole.
         boxes: so many different ones for each picture.
+        shear: at most, to either side: how far rows slide by, in their distance.
+        translation: at most, to every side, in sides of the input.
+        scale: smallest and largest part that is shown, in sides of the input; evenly in its logarithm.
+        look: what happens to the pixels where they are; None = nothing.
     """
 
     room: float = 1.0
@@ -41,11 +47,20 @@ class Preset:
     grey: float = 0.0
     smallest_area: float = 1.0
     boxes: int = 1
+    shear: float = 0.0
+    translation: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    look: Look | None = None
+
+    @property
+    def warps(self) -> bool:
+        """Whether pictures are sheared, moved by parts of pixels, or scaled."""
+        return self.shear > 0 or self.translation > 0 or self.scale != (1.0, 1.0)
 
     @property
     def resamples(self) -> bool:
         """Whether pixels are computed anew, not only mirrored."""
-        return self.shift or self.rotation_degrees > 0 or self.smallest_area < 1
+        return self.shift or self.rotation_degrees > 0 or self.smallest_area < 1 or self.warps
 
 
 PRESETS: dict[str, Preset] = {
@@ -55,6 +70,21 @@ PRESETS: dict[str, Preset] = {
     "paper_001": Preset(room=240 / 224, flip=True, shift=True, rotation_degrees=1.0, grey=0.1),
     # Paper 003, 3.1.2: TensorFlow's distorted bounding boxes of area [0.85, 1], 100 a picture, then the flip: × 200.
     "paper_003": Preset(flip=True, smallest_area=0.85, boxes=100),
+    # Paper 004, III.D: flip, rotation, shear and translation; it prints no ranges, so these are ours.
+    "paper_004": Preset(room=1.4, flip=True, rotation_degrees=10.0, shear=0.1, translation=0.1),
+    # Ours, for landmarks on any camera: as far off as a detector's boxes are, and as bad as pictures get.
+    "landmarks": Preset(
+        room=1.6,
+        flip=True,
+        rotation_degrees=30.0,
+        grey=0.2,
+        shear=0.1,
+        translation=0.1,
+        scale=(0.8, 1.25),
+        look=Look(
+            brightness=40, contrast=0.4, gamma=1.6, blur_px=1.5, noise=12, coarse=0.3, erased=0.4, largest_erased=0.4
+        ),
+    ),
 }
 
 
@@ -95,19 +125,76 @@ def augment(
     Returns:
         float32 (B, C, H, W), on the same device.
     """
-    chance = uniform((seed, _PLACE, epoch, numbers, repetitions), 6)
-    is_flipped = (chance[:, 0] < 0.5) & preset.flip
+    draws = _Draws(seed, epoch, numbers, repetitions)
+    is_flipped = draws.is_flipped(preset)
     if preset.resamples:
-        affine = torch.from_numpy(_affine(stored, spec, preset, seed, numbers, chance, is_flipped)).to(stored.device)
+        size = stored.shape[1], stored.shape[2]
+        affine = torch.from_numpy(_affine(size, spec, preset, draws).astype(np.float32)).to(stored.device)
         grid = _grid(affine, spec)
         images = functional.grid_sample(_planes(stored), grid, padding_mode="border", align_corners=False)
-        images = _without_colour(images, spec, chance[:, 5] < preset.grey)
+        images = _without_colour(images, spec, draws.place[:, 5] < preset.grey)
+        if preset.look is not None:
+            images = spoil(images, preset.look, draws.of(_LOOK, DRAWS))
         return _normalised(images, spec)
     images = middle(stored, spec)
     if is_flipped.any():
         places = torch.from_numpy(np.flatnonzero(is_flipped)).to(stored.device)
         images[places] = images[places].flip(3)
     return images
+
+
+def move_points(
+    points: NDArray[np.float32],
+    size: tuple[int, int],
+    spec: InputSpec,
+    preset: Preset,
+    seed: int,
+    epoch: int,
+    numbers: NDArray[np.intp],
+    repetitions: NDArray[np.intp],
+) -> NDArray[np.float32]:
+    """Landmarks of pictures where `augment`, with the same arguments, shows them; in the mirror, left becomes right.
+
+    Args:
+        points: float32 (B, 68, 2), x and y across the robot's own crop, 0 to 1, NaN where unknown; or (B, 0, 2).
+        size: height and width of the stored crops, pixels.
+        spec: as for `augment`, and so on.
+        preset: likewise.
+        seed: likewise.
+        epoch: likewise.
+        numbers: likewise.
+        repetitions: likewise.
+
+    Returns:
+        float32, of the same shape, across the augmented pictures.
+    """
+    if points.shape[1] == 0:
+        return points
+    draws = _Draws(seed, epoch, numbers, repetitions)
+    affine = _affine(size, spec, preset, draws)
+    shown = np.array([spec.width / size[1], spec.height / size[0]])
+    stored = (2.0 * points - 1) * shown - affine[:, None, :, 2]  # −1 to 1, as `affine` counts
+    moved = np.linalg.solve(affine[:, None, :, :2], stored[..., None])[..., 0]
+    is_flipped = draws.is_flipped(preset)
+    moved[is_flipped] = moved[is_flipped][:, MIRRORED]
+    return np.asarray((moved + 1) / 2, np.float32)
+
+
+class _Draws:
+    """Random numbers of the pictures of a batch."""
+
+    def __init__(self, seed: int, epoch: int, numbers: NDArray[np.intp], repetitions: NDArray[np.intp]) -> None:
+        self.seed, self.numbers = seed, numbers
+        self._keys = epoch, numbers, repetitions
+        self.place = self.of(_PLACE, 6)
+
+    def of(self, stream: int, count: int) -> NDArray[np.float64]:
+        """Numbers of a stream, float64 (B, count)."""
+        return uniform((self.seed, stream, *self._keys), count)
+
+    def is_flipped(self, preset: Preset) -> NDArray[np.bool_]:
+        """Whether each picture is mirrored, bool (B,)."""
+        return (self.place[:, 0] < 0.5) & preset.flip
 
 
 def uniform(keys: tuple[int | NDArray[np.intp], ...], count: int) -> NDArray[np.float64]:
@@ -151,17 +238,10 @@ def distorted_boxes(smallest_area: float, chance: NDArray[np.float64]) -> NDArra
     return np.stack([chance[:, 2] * (1 - width), chance[:, 3] * (1 - height), width, height], axis=1)
 
 
-def _affine(
-    stored: Tensor,
-    spec: InputSpec,
-    preset: Preset,
-    seed: int,
-    numbers: NDArray[np.intp],
-    chance: NDArray[np.float64],
-    is_flipped: NDArray[np.bool_],
-) -> NDArray[np.float32]:
-    """float32 (B, 2, 3): from the input's pixels to the stored ones, both −1 to 1 from edge to edge."""
-    rows, columns = stored.shape[1:3]
+def _affine(size: tuple[int, int], spec: InputSpec, preset: Preset, draws: _Draws) -> NDArray[np.float64]:
+    """float64 (B, 2, 3): from the input's pixels to the stored ones, both −1 to 1 from edge to edge."""
+    rows, columns = size
+    chance = draws.place
     room_x, room_y = columns - spec.width, rows - spec.height
     # Left upper corner of what is shown, stored pixels.
     x = np.floor(chance[:, 1] * (room_x + 1)) if preset.shift else np.full(len(chance), room_x / 2)
@@ -169,15 +249,28 @@ def _affine(
     width, height = np.full(len(x), float(spec.width)), np.full(len(x), float(spec.height))
     if preset.smallest_area < 1:
         which = np.floor(chance[:, 3] * preset.boxes).astype(np.intp)
-        box = distorted_boxes(preset.smallest_area, uniform((seed, _BOX, numbers, which), 4))
+        box = distorted_boxes(preset.smallest_area, uniform((draws.seed, _BOX, draws.numbers, which), 4))
         x, y = x + box[:, 0] * spec.width, y + box[:, 1] * spec.height
         width, height = box[:, 2] * spec.width, box[:, 3] * spec.height
+    shear = np.zeros(len(x))
+    if preset.warps:
+        warp = draws.of(_WARP, 4)
+        shear = preset.shear * (2 * warp[:, 0] - 1)
+        x, y = (
+            begin + preset.translation * side * (2 * column - 1)
+            for begin, side, column in ((x, spec.width, warp[:, 1]), (y, spec.height, warp[:, 2]))
+        )
+        smallest, largest = preset.scale
+        scale = smallest * (largest / smallest) ** warp[:, 3]
+        x, y = x + width * (1 - scale) / 2, y + height * (1 - scale) / 2
+        width, height = width * scale, height * scale
     angle = np.radians(preset.rotation_degrees) * (2 * chance[:, 4] - 1)
     sine, cosine = np.sin(angle), np.cos(angle)
-    mirror = np.where(is_flipped, -1.0, 1.0)
-    across = np.stack([mirror * cosine * width / columns, -sine * height / columns, (2 * x + width) / columns - 1], 1)
-    down = np.stack([mirror * sine * width / rows, cosine * height / rows, (2 * y + height) / rows - 1], 1)
-    return np.stack([across, down], 1).astype(np.float32)
+    mirror = np.where(draws.is_flipped(preset), -1.0, 1.0)
+    of_y = shear * cosine - sine, shear * sine + cosine
+    across = np.stack([mirror * cosine * width / columns, of_y[0] * height / columns, (2 * x + width) / columns - 1], 1)
+    down = np.stack([mirror * sine * width / rows, of_y[1] * height / rows, (2 * y + height) / rows - 1], 1)
+    return np.stack([across, down], 1)
 
 
 def _grid(affine: Tensor, spec: InputSpec) -> Tensor:

@@ -19,9 +19,11 @@ from torch import Tensor
 
 from mien.bundle import CANONICAL_LABELS
 from mien.errors import MienError
-from trainer.data.augmentation import PRESETS, augment, middle
+from trainer.data.augmentation import PRESETS, augment, middle, move_points
 from trainer.data.crops import Crops
+from trainer.data.face_squares import NO_LANDMARKS
 from trainer.data.labels import UNKNOWN, Column
+from trainer.data.located import Located, find_located
 from trainer.data.sample import Dataset
 from trainer.stages.recipe import Balance, Target
 
@@ -35,12 +37,13 @@ class Examples:
     Attributes:
         crops: their faces.
         source: name of the data set, for errors.
-        labels: names of the classes; empty for valence or arousal alone.
+        labels: names of the classes; empty where none are learned.
         numbers: (N,) of the samples in the data set, ascending.
         classes: int64 (N,), place in `labels`, or `UNKNOWN`.
         valence: float32 (N,), NaN where unknown.
         arousal: float32 (N,), NaN where unknown.
         people: (N,) names, empty where unknown.
+        located: where landmarks are; None where they are not what is learned.
         unusable: numbers of the samples that cannot be used, by reason.
     """
 
@@ -52,6 +55,7 @@ class Examples:
     valence: NDArray[np.float32]
     arousal: NDArray[np.float32]
     people: NDArray[np.str_]
+    located: Located | None
     unusable: dict[str, NDArray[np.intp]]
 
     def __len__(self) -> int:
@@ -87,6 +91,7 @@ class Examples:
             valence=self.valence[places],
             arousal=self.arousal[places],
             people=self.people[places],
+            located=None if self.located is None else self.located.take(places),
         )
 
 
@@ -99,6 +104,8 @@ class Batch(NamedTuple):
         valence: float32 (B,), NaN where unknown.
         arousal: float32 (B,), NaN where unknown.
         numbers: int64 (B,), of the samples in the data set.
+        landmarks: float32 (B, 68, 2), x and y across the images as they are, 0 to 1, NaN where unknown; (B, 0, 2) where
+            they are not what is learned.
     """
 
     images: Tensor
@@ -106,6 +113,7 @@ class Batch(NamedTuple):
     valence: Tensor
     arousal: Tensor
     numbers: Tensor
+    landmarks: Tensor
 
 
 def find_labels(dataset: Dataset, target: Target, classes: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -117,7 +125,8 @@ def find_labels(dataset: Dataset, target: Target, classes: Sequence[str] | None 
         classes: the source's own, which win where expressions are learned.
 
     Returns:
-        Expressions in canonical order, people or categories in ascending order; nothing for valence or arousal alone.
+        Expressions in canonical order, people or categories in ascending order; nothing for valence or arousal alone,
+        nor for landmarks.
     """
     if classes is not None and target in ("expression", "affect"):
         return tuple(classes)
@@ -145,8 +154,11 @@ def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[
     column = known.classes(target)
     place = {label: number for number, label in enumerate(labels)}
     classes = np.array([*(place.get(name, UNKNOWN) for name in column.names), UNKNOWN], np.int64)[column.places]
-    is_usable = (classes != UNKNOWN) | known.has_numbers(target)
-    unusable = {**crops.unusable, **_unusable(kept[~is_usable], column.take(np.flatnonzero(~is_usable)), target)}
+    located = find_located(crops, kept) if target == "landmarks" else None
+    is_usable = (classes != UNKNOWN) | known.has_numbers(target) if located is None else located.is_known
+    unusable = {**crops.unusable}
+    for reason, some in _unusable(kept[~is_usable], column.take(np.flatnonzero(~is_usable)), target).items():
+        unusable[reason] = np.union1d(unusable.get(reason, some), some)
     if not is_usable.any():
         reasons = ", ".join(f"{len(some)} × {reason}" for reason, some in unusable.items() if len(some))
         raise MienError(
@@ -154,7 +166,16 @@ def make_examples(dataset: Dataset, crops: Crops, target: Target, labels: tuple[
             "Name another source or target in the recipe",
         )
     everything = Examples(
-        crops, dataset.name, labels, kept, classes, known.valence, known.arousal, known.person.texts(), unusable
+        crops,
+        dataset.name,
+        labels,
+        kept,
+        classes,
+        known.valence,
+        known.arousal,
+        known.person.texts(),
+        located,
+        unusable,
     )
     return everything.take(np.flatnonzero(is_usable))
 
@@ -260,8 +281,13 @@ class Batches:
         examples, places = self._examples, self._places[entries]
         numbers, spec = examples.numbers[places], self._examples.crops.spec
         stored = torch.from_numpy(np.ascontiguousarray(examples.crops.pixels(numbers))).to(self._device)
+        points = (
+            np.empty((len(places), 0, 2), np.float32) if examples.located is None else examples.located.points[places]
+        )
         if self._is_training:
-            images = augment(stored, spec, self._preset, self._seed, epoch, numbers, self._repetitions[entries])
+            draws = self._seed, epoch, numbers, self._repetitions[entries]
+            images = augment(stored, spec, self._preset, *draws)
+            points = move_points(points, (stored.shape[1], stored.shape[2]), spec, self._preset, *draws)
         else:
             images = middle(stored, spec)
         return Batch(
@@ -270,11 +296,14 @@ class Batches:
             torch.from_numpy(examples.valence[places]).to(self._device),
             torch.from_numpy(examples.arousal[places]).to(self._device),
             torch.from_numpy(numbers.astype(np.int64)).to(self._device),
+            torch.from_numpy(points).to(self._device),
         )
 
 
 def _unusable(numbers: NDArray[np.intp], classes: Column, target: Target) -> dict[str, NDArray[np.intp]]:
     """Samples that cannot be used, by reason."""
+    if target == "landmarks":
+        return {NO_LANDMARKS.reason: numbers}
     kind = "expression" if target == "affect" else target
     places = classes.places
     unusable = {f"no {kind}": numbers[places == UNKNOWN]}

@@ -4,6 +4,7 @@
     crops/<name>-<key>/squares.npy    float32 (N, 4): the face's square, pixels: x, y, width, height
     crops/<name>-<key>/pixels.npy     uint8 (N, H, W, C); absent where it would be larger than `LARGEST_BYTES`: then
                                       each picture is decoded whenever it is wanted
+    crops/<name>-<key>/landmarks.npy  float32 (N, 68, 2): pixels, NaN where unknown; only where they are to be learned
 
 The key follows from the pictures' names and boxes, size and time of change of their files, landmarks where they are
 used, the crop, the detector, the size and `VERSION`. Samples are done in blocks; whatever stops the work, finished
@@ -20,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -30,13 +31,13 @@ from numpy.typing import NDArray
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from mien.faces.crop import cut
+from mien.faces.crop import cut, to_crop
 from mien.faces.detector import Box, Image
 from mien.models.cache import cache_folder
 from trainer.data.face_squares import NO_FACE, NO_LANDMARKS, FaceSquares, Missing
 from trainer.data.output import output_errors, sole_writer, whole_file
 from trainer.data.pictures import file_facts
-from trainer.data.sample import Dataset, Tell
+from trainer.data.sample import LANDMARKS, Dataset, Tell
 from trainer.stages.recipe import Stage
 
 VERSION = 2
@@ -65,6 +66,7 @@ class Crops:
         states: uint8 (N,), 1 where there is a face.
         squares: float32 (N, 4), what the input shows of each picture.
         stored: uint8 (N, height, width, C), or None: decoded each time.
+        landmarks: float32 (N, 68, 2), pixels of the picture, NaN where unknown; None where they are not learned.
     """
 
     dataset: Dataset
@@ -74,6 +76,7 @@ class Crops:
     states: NDArray[np.uint8]
     squares: NDArray[np.float32]
     stored: NDArray[np.uint8] | None
+    landmarks: NDArray[np.float32] | None = None
 
     @property
     def kept(self) -> NDArray[np.intp]:
@@ -108,9 +111,35 @@ class Crops:
             crops = list(pool.map(self._decode, numbers.tolist()))
         return np.stack(crops) if crops else np.empty((0, *self.size, self.spec.depth), np.uint8)
 
+    def located(self, numbers: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Landmarks of samples across the input, to the pixel where the crops as they are stored show them.
+
+        Args:
+            numbers: (B,), of samples in `kept`; their landmarks are to be learned, from crops that are no whole
+                pictures.
+
+        Returns:
+            float32 (B, 68, 2), x and y, 0 to 1 in what the input shows, NaN where unknown.
+        """
+        if self.landmarks is None or self.is_whole:
+            raise ValueError("There are no landmarks in these crops")
+        shown = [_with_room(Box(*square), self.spec, self.size) for square in self.squares[numbers].tolist()]
+        stored = np.array([(one.x, one.y, one.width, one.height) for one in shown]).reshape(-1, 4)
+        scale = np.array([self.size[1] / self.spec.width, self.size[0] / self.spec.height])
+        return np.asarray((to_crop(self.landmarks[numbers], stored) - 0.5) * scale + 0.5, np.float32)
+
     def _decode(self, number: int) -> NDArray[np.uint8]:
         image = self.dataset[number].picture.read()
         return _cut(image, Box(*self.squares[number].tolist()), self.is_whole, self.spec, self.size)
+
+
+class _Done(NamedTuple):
+    """What became of a sample."""
+
+    state: int
+    square: Box = Box(0, 0, 0, 0)
+    pixels: NDArray[np.uint8] | None = None
+    points: NDArray[np.float32] | None = None
 
 
 def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tell: Tell | None) -> Crops:
@@ -130,12 +159,13 @@ def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tel
     """
     finder, size = FaceSquares(stage), stored_size(spec, room)
     shape = (len(dataset), *size, spec.depth)
+    is_annotated = stage.target == "landmarks"
     folder = cache_folder() / "crops" / _key(dataset, finder, spec, shape)
     if not _is_complete(folder):
         if tell is None:
             raise MienError(f"{dataset.name}: not all faces are cut out yet", "Run the recipe again: it cuts them")
         with sole_writer(folder, wait=True), output_errors(folder):
-            _create(folder, shape)
+            _create(folder, shape, is_annotated)
             _fill(folder, dataset, finder, spec, size, tell)
     is_stored = (folder / "pixels.npy").is_file()
     crops = Crops(
@@ -146,6 +176,7 @@ def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tel
         np.array(_open(folder / "states.npy")),
         _open(folder / "squares.npy"),
         _open(folder / "pixels.npy") if is_stored else None,
+        _open(folder / "landmarks.npy") if is_annotated else None,
     )
     if not len(crops.kept):
         reasons = ", ".join(f"{count} × {reason}" for reason, count in crops.left_out.items())
@@ -171,17 +202,19 @@ def _cut(image: Image, square: Box, is_whole: bool, spec: InputSpec, size: tuple
     height, width = size
     if is_whole:
         square = Box(0, 0, image.shape[1], image.shape[0])
-    x, y = square.center
-    wide, high = square.width * width / spec.width, square.height * height / spec.height
-    crop = cut(
-        image,
-        Box(x - wide / 2, y - high / 2, wide, high) if size != (spec.height, spec.width) else square,
-        width,
-        height,
-    )
+    crop = cut(image, _with_room(square, spec, size), width, height)
     if spec.channels == "grey":
         return np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)[..., None]
     return crop[:, :, ::-1] if spec.channels == "rgb" else crop
+
+
+def _with_room(square: Box, spec: InputSpec, size: tuple[int, int]) -> Box:
+    """What is stored of a picture whose `square` the input shows."""
+    if size == (spec.height, spec.width):
+        return square
+    x, y = square.center
+    wide, high = square.width * size[1] / spec.width, square.height * size[0] / spec.height
+    return Box(x - wide / 2, y - high / 2, wide, high)
 
 
 def _fill(
@@ -190,32 +223,35 @@ def _fill(
     """Do what is still to do, block by block: the pixels first, because a state promises that they are there."""
     states, squares = np.array(_open(folder / "states.npy")), np.array(_open(folder / "squares.npy"))
     state_of = {missing: state for state, missing in REASONS.items()}
-    is_stored = (folder / "pixels.npy").is_file()
+    is_stored, is_annotated = ((folder / f"{name}.npy").is_file() for name in ("pixels", "landmarks"))
 
-    def work(number: int) -> tuple[int, Box, NDArray[np.uint8] | None]:
+    def work(number: int) -> _Done:
         sample = dataset[number]
         image = sample.picture.read() if is_stored or finder.needs_picture(sample) else None
         square = finder.find(sample, image)
         if isinstance(square, Missing):
-            return state_of[square], Box(0, 0, 0, 0), None
+            return _Done(state_of[square])
+        points = finder.landmarks(sample, image) if is_annotated else None
         if not is_stored or image is None:
-            return _FACE, square, None
-        return _FACE, square, _cut(image, square, finder.is_whole, spec, size)
+            return _Done(_FACE, square, points=points)
+        return _Done(_FACE, square, _cut(image, square, finder.is_whole, spec, size), points)
 
     to_do = np.flatnonzero(states == 0)
     with ThreadPoolExecutor(_threads()) as pool:  # decoding and searching let other threads run
         for begin in range(0, len(to_do), _BLOCK):
             tell(len(states) - len(to_do) + begin, len(states))
             block = to_do[begin : begin + _BLOCK].tolist()
-            rows: list[tuple[int, NDArray[np.uint8]]] = []
-            for number, (state, square, pixels) in zip(block, pool.map(work, block), strict=True):
-                states[number] = state
-                squares[number] = square.x, square.y, square.width, square.height
-                if pixels is not None:
-                    rows.append((number, pixels))
+            done = dict(zip(block, pool.map(work, block), strict=True))
+            for number, one in done.items():
+                states[number] = one.state
+                squares[number] = one.square.x, one.square.y, one.square.width, one.square.height
             first, last = block[0], block[-1] + 1
             if is_stored:
-                _write(folder / "pixels.npy", rows)
+                _write(folder / "pixels.npy", ((n, one.pixels) for n, one in done.items() if one.pixels is not None))
+            if is_annotated:
+                unknown = np.full((LANDMARKS, 2), np.nan, np.float32)
+                points = ((n, unknown if one.points is None else one.points) for n, one in done.items())
+                _write(folder / "landmarks.npy", points)
             _write(folder / "squares.npy", [(first, squares[first:last])])
             _write(folder / "states.npy", [(first, states[first:last])])
     tell(len(states), len(states))
@@ -252,9 +288,12 @@ def _digests(dataset: Dataset) -> tuple[str, str]:
     return pictures.hexdigest(), landmarks.hexdigest()
 
 
-def _create(folder: Path, shape: tuple[int, ...]) -> None:
+def _create(folder: Path, shape: tuple[int, ...], is_annotated: bool) -> None:
     """Make the files, empty. Pixels take room on the disk only as they are written."""
+    files: dict[str, tuple[type[np.generic], tuple[int, ...]]]
     files = {"states": (np.uint8, shape[:1]), "squares": (np.float32, (shape[0], 4)), "pixels": (np.uint8, shape)}
+    if is_annotated:
+        files["landmarks"] = (np.float32, (shape[0], LANDMARKS, 2))
     if np.prod(shape, dtype=np.int64) > LARGEST_BYTES:
         del files["pixels"]
     for name, (kind, size) in reversed(files.items()):  # states last: they say that all are there

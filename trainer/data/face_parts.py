@@ -20,8 +20,16 @@ PARTS: Mapping[Points, slice] = {
 }
 """Which of the 68 points, in the order of iBUG 300-W, belong to each part."""
 
+FACE_PARTS: tuple[Points, ...] = ("eyebrows", "eyes", "nose", "mouth", "jaw")
+"""All of them but the whole."""
+
 INTEROCULAR = (36, 45)
 """The outer corners of the eyes, whose distance errors are divided by (300-W: Sagonas and others 2013)."""
+
+
+def count_points(part: Points) -> int:
+    """How many landmarks a part has."""
+    return len(range(68)[PARTS[part]])
 
 
 def _mirrored() -> list[int]:

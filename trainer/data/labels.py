@@ -96,7 +96,7 @@ class Labels:
         )
 
     def classes(self, target: Target) -> Column:
-        """The classes of a target; of valence or arousal alone nothing is known."""
+        """The classes of a target; of valence or arousal alone, and of landmarks, nothing is known."""
         columns = {
             "expression": self.expression,
             "affect": self.expression,
@@ -106,7 +106,11 @@ class Labels:
         return columns.get(target, Column((), np.full(len(self.valence), UNKNOWN)))
 
     def has_numbers(self, target: Target) -> NDArray[np.bool_]:
-        """Of each sample (N,), whether valence or arousal are known and enough for the target; for `affect` both."""
+        """Of each sample (N,), whether valence or arousal are known and enough for the target; for `affect` both.
+
+        For `landmarks` always: they may be found in any face.
+        """
         valence, arousal = ~np.isnan(self.valence), ~np.isnan(self.arousal)
         known = {"valence": valence, "arousal": arousal, "affect": valence & arousal}
+        known["landmarks"] = np.ones(len(valence), np.bool_)
         return known.get(target, np.zeros(len(valence), np.bool_))

@@ -1,8 +1,8 @@
-"""A network: an architecture's layers, and a head for classes, valence and arousal.
+"""A network: an architecture's layers, and a head for classes, valence and arousal, or for landmarks.
 
 The parts stand in one list from the pictures to the output: groups of convolutions, whose last one gives the
 embedding; hidden dense layers, which all outputs share; and the output part, one linear layer for each of classes,
-valence and arousal. So a bundle's head is the dense parts as they are, and its graph is the groups (paper 002).
+valence, arousal, landmarks. So a bundle's head is the dense parts as they are, and its graph is the groups (paper 002).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from trainer.data.face_parts import Points
+from trainer.data.face_parts import Points, count_points
 from trainer.models.architectures import Architecture, find_architecture
 
 
@@ -25,17 +25,21 @@ class Outputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a network tells: classes in order, valence or arousal (paper 002's twins have one of them), or both.
 
     Or, alone, where the landmarks of a part of the face are: `points` is its name in `trainer.data.face_parts.PARTS`.
+    With `scales` it also tells how far off each of them may be.
     """
 
     labels: tuple[str, ...] = ()
     affect: tuple[Literal["valence", "arousal"], ...] = ()
     points: Literal[Points, ""] = ""
+    scales: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Units of each output that there is, by its name: classes, valence, arousal."""
-        classes = {"classes": len(self.labels)} if self.labels else {}
-        return {**classes, **dict.fromkeys(self.affect, 1)}
+        """Units of each output that there is, by its name: classes, valence, arousal, landmarks, scales."""
+        count = count_points(self.points) if self.points else 0
+        units: dict[str, int] = {"classes": len(self.labels), **dict.fromkeys(self.affect, 1)}
+        units |= {"landmarks": 2 * count, "scales": count if self.scales else 0}
+        return {name: size for name, size in units.items() if size}
 
 
 class NetworkOutput(NamedTuple):
@@ -47,6 +51,8 @@ class NetworkOutput(NamedTuple):
         classes: logits (N, classes).
         valence: (N,), as the labels' range was, usually [-1, 1].
         arousal: (N,).
+        landmarks: (N, 2 K), x, y of each point in turn, 0 to 1 across the picture.
+        scales: (N, K), natural logarithm of the mean distance, along x or y, that each point is expected to be off.
     """
 
     embedding: Tensor
@@ -54,6 +60,8 @@ class NetworkOutput(NamedTuple):
     classes: Tensor | None
     valence: Tensor | None
     arousal: Tensor | None
+    landmarks: Tensor | None = None
+    scales: Tensor | None = None
 
 
 class _Output(nn.ModuleDict):
@@ -104,8 +112,9 @@ class Network(nn.Module):
             features = functional.relu(self.parts[name](dropped))
             dropped = self._drop(features)
         told: dict[str, Tensor] = self.parts[output](dropped)
-        affect = {name: told[name][:, 0] if name in told else None for name in ("valence", "arousal")}
-        return NetworkOutput(embedding, features, told.get("classes"), affect["valence"], affect["arousal"])
+        valence, arousal = (told[name][:, 0] if name in told else None for name in ("valence", "arousal"))
+        rest = told.get("landmarks"), told.get("scales")
+        return NetworkOutput(embedding, features, told.get("classes"), valence, arousal, *rest)
 
     def train(self, mode: bool = True) -> Network:
         """As usual, but parts that are frozen stay as in evaluation: their batch normalisation does not move."""
@@ -153,8 +162,12 @@ def _check(outputs: Outputs) -> None:
     for names in (outputs.labels, outputs.affect):
         if len(set(names)) != len(names):
             raise MienError(f"An output occurs twice in {list(names)}", "Name each class and quantity once")
+    if outputs.points and (outputs.labels or outputs.affect):
+        raise MienError(
+            f"A network cannot tell landmarks of {outputs.points} and other things", "Let it tell landmarks alone"
+        )
     if not outputs.sizes or len(outputs.labels) == 1:
         raise MienError(
             f"A network cannot tell {list(outputs.labels) or 'nothing'}",
-            "Give it two or more classes, or valence or arousal",
+            "Give it two or more classes, valence or arousal, or landmarks",
         )

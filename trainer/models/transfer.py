@@ -66,8 +66,9 @@ def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:
 def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors: Outputs) -> None:
     """Copy what another network of the same architecture has learned.
 
-    Each output is copied where both tell the same - classes in the same order, valence, arousal - and left as it is
-    where they do not.
+    Each output is copied where both tell the same - classes in the same order, valence, arousal, landmarks of the same
+    part - and left as it is where they do not. So are the hidden dense layers where the two have different ones, as the
+    heads for landmarks and for classes do in paper 004.
 
     Args:
         network: changed in place.
@@ -80,8 +81,13 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors
     same: set[str] = {name for name in network.outputs.affect if name in outputs_of_tensors.affect}
     if network.outputs.labels == outputs_of_tensors.labels:
         same.add("classes")
+    if network.outputs.points == outputs_of_tensors.points:
+        same |= {"landmarks", "scales"} & outputs_of_tensors.sizes.keys()
+    hidden = [network.architecture.hidden_for(told.points) for told in (network.outputs, outputs_of_tensors)]
     state = network.state_dict()
     names = [name for name in state if not name.startswith("parts.output.") or name.split(".")[2] in same]
+    if hidden[0] != hidden[1]:
+        names = [name for name in names if not name.startswith("parts.dense")]
     for name in names:
         if name not in tensors or tensors[name].shape != state[name].shape:
             found = tuple(tensors[name].shape) if name in tensors else "missing"

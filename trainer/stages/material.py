@@ -144,7 +144,9 @@ class Material:
         train, validation, test = (examples.subset(numbers) for numbers in parts)
         affects = _AFFECT.get(stage.target, ())
         _check_known(stage_name, stage.target, affects, train)
-        return Part(Outputs(labels, affects), train, validation, _not_empty(test, stage_name, stage.data))
+        points = stage.points if stage.target == "landmarks" else ""
+        outputs = Outputs(labels, affects, points, scales=stage.loss == "laplace")
+        return Part(outputs, train, validation, _not_empty(test, stage_name, stage.data))
 
     def test(self, stage_name: str, source: str, labels: tuple[str, ...], seed: int) -> Examples:
         """Test part of another source; of one with folds, those of all folds together.
@@ -169,7 +171,8 @@ class Material:
         spec = find_architecture(stage.architecture or self._recipe.architecture).input
         room = PRESETS[stage.augmentation].room if source == stage.data else _NO_ROOM
         drawn = (stage.target, seed) if self._recipe.sources[source].samples else None
-        key = (source, drawn, stage.crop, stage.detector, stage.landmarks, stage.target == "category", spec, room)
+        kind = stage.target if stage.target in ("category", "landmarks") else ""  # what decides how they are cut
+        key = (source, drawn, stage.crop, stage.detector, stage.landmarks, kind, spec, room)
         if key not in self._opened_crops:
             dataset = self._selection(source, stage.target, seed).dataset
             self._opened_crops[key] = open_crops(dataset, stage, spec, room, self._tell)

@@ -9,6 +9,7 @@ from mien.bundle import CANONICAL_LABELS
 from mien.errors import MienError
 from trainer.data.augmentation import PRESETS
 from trainer.data.catalogue import ENTRIES
+from trainer.data.face_parts import FACE_PARTS
 from trainer.data.sets.ck_plus import SELECTIONS
 from trainer.data.synthetic.domains import DOMAINS, is_domain
 from trainer.models import ARCHITECTURES
@@ -24,6 +25,8 @@ CLASS_METRICS = (
 VALUE_METRICS = {
     value: tuple(f"{value}_{error}" for error in ("rmse", "ccc", "rmse_of_mean")) for value in ("valence", "arousal")
 }
+LANDMARK_METRICS = tuple(f"{which}landmark_error" for which in ("", "visible_", *(f"{part}_" for part in FACE_PARTS)))
+"""Mean distance over that of the eyes; of one part, where all are learned."""
 COST_METRICS = (
     "training_loss",
     "images_seen",
@@ -38,7 +41,11 @@ COST_METRICS = (
 ENSEMBLE_METRICS = ("best_member_accuracy", "mean_member_accuracy")
 _OF_TRAINING = ("training_accuracy", "training_loss")
 """What an ensemble, which is not trained, has not."""
-METRICS = (*CLASS_METRICS, *ENSEMBLE_METRICS, *VALUE_METRICS["valence"], *VALUE_METRICS["arousal"], *COST_METRICS)
+METRICS = (
+    *(*CLASS_METRICS, *ENSEMBLE_METRICS),
+    *(*VALUE_METRICS["valence"], *VALUE_METRICS["arousal"], *LANDMARK_METRICS),
+    *COST_METRICS,
+)
 """Figures of `StageResult` and `TestResult`, which tables and trends may name."""
 
 
@@ -180,7 +187,7 @@ def _check_start(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
 
 
 def _check_parts(key: str, stage: Stage, architecture: str) -> None:
-    parts = ARCHITECTURES[architecture].parts
+    parts = ARCHITECTURES[architecture].parts(stage.points if stage.target == "landmarks" else "")
     for part in stage.replace:
         check_known(f"{key}.replace", part, parts, f"part of {architecture}")
     if isinstance(stage.unfreeze, int) and stage.unfreeze >= len(parts):
@@ -191,8 +198,18 @@ def _check_parts(key: str, stage: Stage, architecture: str) -> None:
 
 
 def _check_target(key: str, stage: Stage, split: Split) -> None:
-    """Whether loss, balance and split fit what is learned."""
-    if stage.target in ("expression", "identity", "category"):
+    """Whether loss, crop, balance and split fit what is learned."""
+    if stage.target == "landmarks":
+        if stage.loss not in ("l1", "laplace"):
+            raise MienError(f"{key}.loss: {stage.loss} is not for landmarks", "Set loss: l1 or laplace")
+        if stage.crop.kind == "uncropped":
+            raise MienError(f"{key}.crop: landmarks are learned in crops of the face", "Set crop: {kind: box}")
+    elif stage.loss in ("l1", "laplace"):
+        raise MienError(
+            f"{key}.loss: {stage.loss} is for landmarks, not for {stage.target}",
+            "Set another loss, or target: landmarks",
+        )
+    elif stage.target in ("expression", "identity", "category"):
         if stage.loss != "cross_entropy":
             raise MienError(
                 f"{key}.loss: {stage.loss} is for valence and arousal, not for {stage.target}",
@@ -203,7 +220,7 @@ def _check_target(key: str, stage: Stage, split: Split) -> None:
             f"{key}.loss: cross_entropy is for classes, the target {stage.target} needs one for values",
             "Set loss: mse or ccc; classes beside valence and arousal have cross entropy anyway",
         )
-    if stage.target in VALUE_METRICS:
+    if stage.target in (*VALUE_METRICS, "landmarks"):
         for part, is_there in (("center", stage.center is not None), ("balance", stage.balance.kind != "none")):
             if is_there:
                 raise MienError(f"{key}.{part}: the target {stage.target} has no classes", "Leave it out")
@@ -300,6 +317,8 @@ def _metrics(name: str, stages: Mapping[str, Stage], recipe: Recipe) -> tuple[st
     if name in recipe.ensembles:
         return tuple(m for m in (*CLASS_METRICS, *ENSEMBLE_METRICS, *COST_METRICS) if m not in _OF_TRAINING)
     target = stages[name].target
+    if target == "landmarks":
+        return (*LANDMARK_METRICS, *COST_METRICS)
     values = [name for name in VALUE_METRICS if target in (name, "affect")]
     classes = () if target in VALUE_METRICS else CLASS_METRICS
     return (*classes, *(metric for name in values for metric in VALUE_METRICS[name]), *COST_METRICS)

@@ -52,19 +52,20 @@ def train_job(
     with output_errors(own):
         own.mkdir(parents=True, exist_ok=True)
     part = material.part(job.stage, job.seed, job.fold or 0)
-    batches = _batches(part.train, stage, job.seed, fabric, is_training=True)
-    validation = _batches(part.validation, stage, job.seed, fabric) if len(part.validation) else None
+    seed = _seed_of_member(job.seed, stage.member)
+    batches = _batches(part.train, stage, seed, fabric, is_training=True)
+    validation = _batches(part.validation, stage, seed, fabric) if len(part.validation) else None
 
-    network = build_network(stage.architecture or recipe.architecture, part.outputs, job.seed, stage.dropout)
+    network = build_network(stage.architecture or recipe.architecture, part.outputs, seed, stage.dropout)
     past = _start(network, job, recipe, folder)
-    replace_parts(network, stage.replace, job.seed)
+    replace_parts(network, stage.replace, seed)
     trained = unfreeze(network, stage.unfreeze)
     criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights)
 
     def part_of_epoch(done: int, total: int) -> None:
         tell(done / total)
 
-    epochs = fit(network, criterion, batches, validation, stage, fabric, own, job.seed, tell, part_of_epoch)
+    epochs = fit(network, criterion, batches, validation, stage, fabric, own, seed, tell, part_of_epoch)
     card = _card(network, stage, past, _step(job, recipe, material.lineage_name(stage.data), part.train, epochs))
     if fabric.is_global_zero:  # before the tests: whatever becomes of them, the network is there
         card = save_checkpoint(own, network, card)
@@ -90,6 +91,11 @@ def train_job(
         write_job(own, _result(network, card, trained, training, used, epochs, tested))
         remove_state(own)
     fabric.barrier()
+
+
+def _seed_of_member(seed: int, member: int) -> int:
+    """The repetition's own for the first of an ensemble of equals, others for the others."""
+    return int(np.random.SeedSequence(seed, spawn_key=(member,)).generate_state(1)[0]) if member else seed
 
 
 def _batches(examples: Examples, stage: Stage, seed: int, fabric: Fabric, is_training: bool = False) -> Batches:

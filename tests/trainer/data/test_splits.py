@@ -336,6 +336,7 @@ def test_only_given_samples_that_say_something_of_the_target_are_drawn() -> None
         "arousal": [2],
         "identity": [],
         "category": [3],
+        "landmarks": given_numbers.tolist(),  # they may be found in any picture
     }
     assert draw(data, given_numbers, "expression", 0, 0).tolist() == given_numbers.tolist()
 
