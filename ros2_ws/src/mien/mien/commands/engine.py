@@ -17,6 +17,7 @@ from mien.bundle import Bundle, Precision, open_bundle
 from mien.errors import MienError
 from mien.faces.detector import search_size
 from mien.models.default_bundle import default_bundle
+from mien.models.identity import find_identity, has_identity
 from mien.networks import backbone_model, detector_model, identity_model, landmarks_model
 from mien.pipeline import PipelineSettings
 from mien.runtime.accelerated import ensure_engine
@@ -103,7 +104,7 @@ def _sizes(texts: Sequence[str]) -> list[tuple[int, int]]:
 def _models(
     bundle: Bundle, image_sizes: Sequence[tuple[int, int]], detector_width: int, precision: Precision | None
 ) -> Iterator[Model]:
-    """Every network of the bundle that an engine can run; detectors of one input size once."""
+    """Every network that the node runs with the bundle, as an engine can; detectors of one input size once."""
     manifest = bundle.manifest
     yield backbone_model(bundle, precision)
     onnx = bundle.read(manifest.detector.file)
@@ -111,5 +112,5 @@ def _models(
     yield from {model.input_size: model for model in (detector_model(onnx, *size) for size in shrunk)}.values()
     if manifest.landmarks is not None:
         yield landmarks_model(bundle.read(manifest.landmarks.file), manifest.landmarks)
-    if manifest.identity is not None:
-        yield identity_model(bundle.read(manifest.identity.file), manifest.identity)
+    if has_identity(bundle):
+        yield identity_model(*find_identity(bundle))

@@ -10,6 +10,11 @@ from mien.models.fetch import cached_file, is_fetched
 _MODEL = "identity"
 
 
+def has_identity(bundle: Bundle) -> bool:
+    """Whether `find_identity` finds one."""
+    return bundle.manifest.identity is not None or is_fetched(find_model(_MODEL))
+
+
 def find_identity(bundle: Bundle) -> tuple[bytes, IdentitySpec]:
     """The identity network as an ONNX file, and how it is used. Nothing is downloaded.
 
@@ -18,13 +23,12 @@ def find_identity(bundle: Bundle) -> tuple[bytes, IdentitySpec]:
     """
     if bundle.manifest.identity is not None:
         return bundle.read(bundle.manifest.identity.file), bundle.manifest.identity
-    model = find_model(_MODEL)
-    if not is_fetched(model):
+    if not has_identity(bundle):
         raise MienError(
             "People cannot be recognised: the bundle has no identity model, and none was fetched",
             f"Run: mien models fetch {_MODEL} (it needs npm); or fetch it on another machine and copy its cache folder",
         )
-    return cached_file(model).read_bytes(), catalogued_identity()
+    return cached_file(find_model(_MODEL)).read_bytes(), catalogued_identity()
 
 
 def catalogued_identity() -> IdentitySpec:
