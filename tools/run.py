@@ -309,12 +309,12 @@ def show_results(out: Path) -> bool:
     if summary["frames_recorded"] == 0:
         print("No image was read.")
         return False
-    dropped = sum((summary["frames_dropped"] or {}).values())
+    counts = f"{summary['frames_recorded']} images read"
+    if summary["frames_in"] is not None:  # else it ended before the node told
+        dropped = sum(summary["frames_dropped"].values())
+        counts = f"{summary['frames_in']} images in, {summary['frames_processed']} processed, {dropped} dropped"
     latency = summary["latency_ms"].get("median", "?")
-    print(
-        f"\n{summary['frames_in']} images in, {summary['frames_processed']} processed, {dropped} dropped; "
-        f"faces: {len(summary['faces'])}; median latency {latency} ms"
-    )
+    print(f"\n{counts}; faces: {len(summary['faces'])}; median latency {latency} ms")
     if learned := summary["learned"]:
         changes = (f"{name} {one['before']:.0%} → {one['after']:.0%}" for name, one in learned["held_out"].items())
         print(f"{learned['labels']} labels changed the true label's probability, held out: {', '.join(changes)}")

@@ -247,6 +247,15 @@ def recorded(tmp_path) -> Path:
     return tmp_path
 
 
+def test_counts_that_the_node_had_no_time_to_tell_are_not_shown(script, recorded, capsys) -> None:
+    file = recorded / SUMMARY_FILE
+    file.write_text(json.dumps({**json.loads(file.read_text()), "frames_recorded": 3}))
+    assert script.show_results(recorded)
+    shown = capsys.readouterr().out
+    assert "3 images read; faces: 0" in shown
+    assert "None" not in shown
+
+
 def test_labels_change_the_head_of_the_person_on_screen(script, clip, recorded, monkeypatch) -> None:
     learned, held_out = (  # she cries
         {"start_s": start_s, "end_s": start_s + 0.5, "expression": "sadness", "held_out": start_s > 0}
