@@ -21,6 +21,8 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*\Z")]
+Pattern = Annotated[str, msgspec.Meta(pattern=r"^[a-z*][a-z0-9_*]*\Z")]
+"""A name, or all names that are so, with * for any letters."""
 Target = Literal["expression", "affect", "valence", "arousal", "identity", "category", "landmarks"]
 """What is learned: classes, classes with valence and arousal, one of these two, who it is, what is to be seen, or where
 landmarks are."""
@@ -86,13 +88,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Update rule: SGD with momentum, Nesterov's or not, or Adam (which ignores both)."""
+    """Update rule: SGD with momentum, Nesterov's or not, or Adam (which ignores both; `epsilon` is its own)."""
 
     kind: Literal["sgd", "adam"] = "sgd"
     learning_rate: Rate = 0.01
     momentum: Share = 0.9
     nesterov: bool = False
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    epsilon: Rate = 1e-8
 
 
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -268,8 +271,8 @@ class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         side: of rendered pictures, pixels.
         sources: changes of sources, by name.
         every: changes of all stages.
-        stages: changes of single stages, which win.
-        leave_out: stages that are not run, nor what starts from them.
+        stages: changes of single stages, or of all with such a name, as parts_*_head; they win, the later ones most.
+        leave_out: stages, likewise, that are not run, nor what starts from them.
     """
 
     seeds: Positive = 1
@@ -277,8 +280,8 @@ class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     side: Annotated[int, msgspec.Meta(ge=32, le=512)] = 96
     sources: dict[str, dict[str, Any]] = {}
     every: dict[str, Any] = {}
-    stages: dict[str, dict[str, Any]] = {}
-    leave_out: tuple[str, ...] = ()
+    stages: dict[Pattern, dict[str, Any]] = {}
+    leave_out: tuple[Pattern, ...] = ()
 
 
 class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from functools import reduce
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from msgspec import inspect
 
 from mien.errors import MienError
 from trainer.stages.checkpoint import check_architecture, load_card
-from trainer.stages.recipe import Name, Recipe, Size, Sizes, Source, Stage
+from trainer.stages.recipe import Name, Pattern, Recipe, Size, Sizes, Source, Stage
 from trainer.stages.recipe_checks import check_known, check_recipe, in_order
 from trainer.stages.yaml_text import read_yaml, write_yaml
 
@@ -129,15 +130,15 @@ def _check_sizes(raw: Any) -> None:
     """Check the types in all sizes one by one, as conversion at once does not say in which one they are wrong."""
     for _, size_key, kinds in _named(raw, "sizes"):
         for _, key, size in _named(kinds, size_key):
-            for part in ("sources", "stages"):
-                list(_named(size.get(part, {}), f"{key}.{part}"))
+            list(_named(size.get("sources", {}), f"{key}.sources"))
+            list(_named(size.get("stages", {}), f"{key}.stages", Pattern))
             _convert(size, Size, key)
 
 
-def _named(value: Any, key: str) -> Iterator[tuple[str, str, _Layer]]:
+def _named(value: Any, key: str, kind: Any = Name) -> Iterator[tuple[str, str, _Layer]]:
     """Name, key and keys below it of each part of a mapping by name."""
     for name, part in _convert(value, _Layer, key).items():
-        _convert(name, Name, f"{key}.{name}")
+        _convert(name, kind, f"{key}.{name}")
         yield name, f"{key}.{name}", _convert(part, _Layer, f"{key}.{name}")
 
 
@@ -152,16 +153,17 @@ def _change(recipe: Recipe, size: str, data: str) -> tuple[Recipe, Size]:
     }
     stages = in_order(
         {
-            name: _stage(f"{key}.stages.{name}", _plain(stage), chosen.every, chosen.stages.get(name, {}))
+            name: _stage(f"{key}.stages.{name}", _plain(stage), chosen.every, *_layers_for(name, chosen))
             for name, stage in recipe.stages.items()
         }
     )
+    left_out = [name for name in stages if any(fnmatchcase(name, pattern) for pattern in chosen.leave_out)]
     resolved = msgspec.structs.replace(
         recipe,
         architecture=chosen.architecture or recipe.architecture,
         sources=sources,
         every={},
-        stages=_without(stages, chosen.leave_out),
+        stages=_without(stages, left_out),
         sizes=_convert({size: {data: {"seeds": chosen.seeds, "side": chosen.side}}}, Sizes, key),
     )
     with _within(f"with {key}, "):
@@ -175,10 +177,19 @@ def _check_size(recipe: Recipe, size: Size, key: str) -> None:
         check_known(f"{key}.sources.{name}", name, recipe.sources, "source")
         _check_layer(layer, Source, f"{key}.sources.{name}")
     for name, layer in size.stages.items():
-        check_known(f"{key}.stages.{name}", name, recipe.stages, "stage")
+        _check_pattern(f"{key}.stages.{name}", name, recipe)
         _check_layer(layer, Stage, f"{key}.stages.{name}")
     for name in size.leave_out:
-        check_known(f"{key}.leave_out", name, recipe.stages, "stage")
+        _check_pattern(f"{key}.leave_out", name, recipe)
+
+
+def _check_pattern(key: str, pattern: str, recipe: Recipe) -> None:
+    if not any(fnmatchcase(name, pattern) for name in recipe.stages):
+        check_known(key, pattern, recipe.stages, "stage")
+
+
+def _layers_for(name: str, size: Size) -> Iterator[_Layer]:
+    return (layer for pattern, layer in size.stages.items() if fnmatchcase(name, pattern))
 
 
 def _without(stages: Mapping[str, Stage], left_out: Collection[str]) -> dict[str, Stage]:

@@ -149,6 +149,20 @@ def test_a_resolved_recipe_is_text_that_runs_the_same_again(tmp_path: Path) -> N
     assert (size_again.seeds, size_again.side) == (size.seeds, size.side)
 
 
+def test_a_size_changes_all_stages_of_such_a_name_and_later_changes_win(tmp_path: Path) -> None:
+    def change(raw: Any) -> None:
+        smoke = raw["sizes"]["smoke"]["rendered"]
+        smoke["stages"] = {"f*": {"batch_size": 2}, "*": {"epochs": 3}, "deep": {"epochs": 4}}
+        smoke["leave_out"] = ["f*d", "mo*"]
+
+    resolved, _ = resolve(load(tmp_path, change), "smoke", is_rendered=True)
+    assert list(resolved.stages) == ["faces", "target", "deep"]  # folded is left out, and further with it
+    assert [stage.epochs for stage in resolved.stages.values()] == [3, 3, 4]
+    assert [stage.batch_size for stage in resolved.stages.values()] == [2, 64, 64]
+    with pytest.raises(MienError, match=r"leave_out: there is no stage 'x\*'"):
+        load(tmp_path, _put(f"{SMOKE}.leave_out", ["x*"]))
+
+
 def test_text_of_a_recipe_with_stages_left_out_names_only_those_that_are_there(tmp_path: Path) -> None:
     resolved, _ = resolve(
         load(tmp_path, lambda raw: raw["sizes"]["smoke"]["rendered"].update(leave_out=["deep"])), "smoke", True
