@@ -217,7 +217,9 @@ def _serve(pipe: Connection, work: Work, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import cv2
     import torch
+    from threadpoolctl import threadpool_limits
 
+    threadpool_limits(threads)  # numpy's: more of them than cores wait for each other most of the time
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     while True:
