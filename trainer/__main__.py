@@ -28,6 +28,7 @@ for command in (
     commands.architectures,
     commands.evaluate,
     commands.report,
+    commands.explain,
     commands.bench,
 ):
     app.command(command)

@@ -1,4 +1,4 @@
-"""`mien-train run, personal, recipes, evaluate, report, bench`: from a recipe to trained stages and their report."""
+"""The commands of `mien-train`: from a recipe to trained stages, their report, and why they answer what they answer."""
 
 from __future__ import annotations
 
@@ -191,6 +191,37 @@ def report(folder: Path, *, pictures: bool = True) -> None:
         result, recipe, page = report_run(folder, has_pictures=pictures)
         show_result(result, recipe)
     print(f"\nreport: {page}")
+
+
+def explain(
+    image: Path,
+    *,
+    checkpoint: Annotated[list[Path] | None, cyclopts.Parameter(consume_multiple=True, negative="")] = None,
+    bundle: Path | None = None,
+    class_name: Annotated[str | None, cyclopts.Parameter(name="--class")] = None,
+    out: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Draw why a model answers what it answers about a face: Grad-CAM over the face, beside all probabilities.
+
+    Args:
+        image: picture with a face; of several the largest is explained.
+        checkpoint: folders of trained networks; several answer together, and each is shown.
+        bundle: folder or .zip that was made with its feature map; without it and --checkpoint the default bundle.
+        class_name: expression that is explained; by default the one that is answered.
+        out: the .png file; by default out/explain/IMAGE-CLASS.png.
+        as_json: print what was found as JSON instead of lines.
+    """
+    from trainer.explain.explain import explain_picture, which_face
+
+    found = explain_picture(image, checkpoint or (), bundle, class_name, out)
+    if as_json:
+        print_json(found)
+        return
+    print(f"{found.picture}, {which_face(found.faces)}: {found.expression} {found.confidence:.1%}")
+    for part in found.parts if len(found.parts) > 1 else ():
+        print(f"  {part.name} alone: {part.expression} {part.confidence:.1%}")
+    print(f"what speaks for {found.explained}: {found.file}")
 
 
 def bench(*, as_json: Json = False) -> None:

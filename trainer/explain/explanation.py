@@ -65,8 +65,12 @@ def scaled(heat: Floats) -> Floats:
 
 
 def enlarge(heat: Floats, width: int, height: int) -> Floats:
-    """A map at another size, bilinearly: float32 (height, width)."""
-    return np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    """A map at another size, within its own range: float32 (height, width).
+
+    Bicubic, because the cells of small maps show through where it is bilinear.
+    """
+    large = cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(large, heat.min(), heat.max()), np.float32)
 
 
 def find_class(name: str | None, labels: Sequence[str], probabilities: Floats) -> int:

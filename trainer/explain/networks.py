@@ -51,7 +51,7 @@ def _heat(network: Network, images: Tensor, target: int) -> Floats:
 
 
 def _classes(network: Network, images: Tensor) -> Tensor:
-    logits = network(images).classes
+    logits: Tensor | None = network(images).classes
     assert logits is not None  # noqa: S101  `_labels` has looked
     return logits.float()
 
