@@ -144,9 +144,10 @@ class LandmarkLocator:
         points, confidences = self._run(self._batch[: len(boxes)])
         corners = np.array([(square.x, square.y) for square in squares], np.float32)
         sides = np.array([(square.width, square.height) for square in squares], np.float32)
-        points = points * sides[:, None] + corners[:, None]
-        is_usable = arranged_as_face(points, boxes)[:, None] & ((points >= 0) & (points <= (width, height))).all(axis=2)
-        return Landmarks(points, confidences * is_usable)
+        with np.errstate(invalid="ignore", over="ignore"):  # of boxes and points that are not finite
+            points = points * sides[:, None] + corners[:, None]
+        is_inside = ((points >= 0) & (points <= (width, height))).all(axis=2)
+        return Landmarks(points, confidences * (arranged_as_face(points, boxes)[:, None] & is_inside))
 
     def _run(self, batch: Array) -> tuple[Array, Array]:
         """Points 0…1 across each crop, float32 (N, 68, 2), and confidences, float32 (N, 68)."""
