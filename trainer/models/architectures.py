@@ -12,7 +12,7 @@ from torch import nn
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from trainer.models import parts_subnet, published
+from trainer.models import landmark_net, parts_subnet, published
 from trainer.models.efficientnet_lite import efficientnet_lite0
 from trainer.models.mini_xception import mini_xception
 from trainer.models.mobilenet_v1 import mobilenet_v1
@@ -219,6 +219,17 @@ _ALL = (
         "layer: these are 385 million",
     ),
     *(_parts_subnet(side) for side in (160, 96, 64, 48)),
+    Architecture(
+        name="landmark_net",
+        build=partial(_without_dense, landmark_net.landmark_net),
+        input=InputSpec(landmark_net.SIDE, landmark_net.SIDE, "grey", (127.5,), (1 / 127.5,)),
+        groups=4,
+        embedding_size=landmark_net.EMBEDDING_SIZE,
+        hidden=landmark_net.HIDDEN,
+        smallest_side=landmark_net.SMALLEST_SIDE,
+        parameters_published=0.81,
+        citation="by count, with 68 landmarks and how far off each may be",
+    ),
 )
 
 ARCHITECTURES = {architecture.name: architecture for architecture in _ALL}

@@ -17,6 +17,7 @@ from trainer.models.counting import count
 IMAGENET = Outputs(labels=tuple(f"class {i}" for i in range(1000)))
 SEVEN = Outputs(labels=tuple("abcdefg"))
 EIGHT = Outputs(labels=tuple("abcdefgh"))
+LANDMARKS = Outputs(points="all", scales=True)
 MOST_CITED = ("alexnet", "vgg19", "resnet50", "resnet152", "mobilenet_v2")
 
 
@@ -27,6 +28,8 @@ def on_paper(name: str, outputs: Outputs = SEVEN, side: int | None = None) -> Ne
 
 
 def published_outputs(name: str) -> Outputs:
+    if name == "landmark_net":
+        return LANDMARKS
     if name.startswith("parts_subnet"):
         return EIGHT
     return SEVEN if name == "mini_xception" else IMAGENET
@@ -118,3 +121,40 @@ def test_widths_shrink_the_embedding() -> None:
     for side in (48, 224):
         for width in (0.75, 0.5, 0.25):
             assert ARCHITECTURES[f"mobilenet_v1_{side}_w{math.floor(100 * width):03d}"].embedding_size == 1024 * width
+
+
+def test_a_landmark_network_has_the_dense_layers_of_its_kind() -> None:
+    architecture = ARCHITECTURES["parts_subnet"]
+    for outputs, dense in ((EIGHT, (128, 128)), (Outputs(points="nose"), (128,))):
+        network = on_paper("parts_subnet", outputs)
+        assert tuple(network.parts) == architecture.parts(outputs.points)
+        layers = [layer for name, layer in network.parts.items() if name.startswith("dense")]
+        assert tuple(layer.out_features for layer in layers) == dense
+        assert network.feature_size == dense[-1]
+
+
+def test_a_sub_network_starts_as_paper_004_says() -> None:
+    network = build_network("parts_subnet_48", EIGHT, seed=0)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            limit = math.sqrt(6 / (9 * layer.in_channels))  # He, uniform
+        elif isinstance(layer, torch.nn.Linear):
+            limit = math.sqrt(6 / (layer.in_features + layer.out_features))  # Glorot, uniform
+        else:
+            continue
+        weights = layer.weight.detach()
+        assert 0.95 * limit < weights.abs().max() <= limit
+        assert weights.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.1)
+        assert layer.bias is not None
+        assert not layer.bias.any()
+
+
+def test_a_sub_network_sees_grey_pictures_thrice() -> None:
+    network = build_network("parts_subnet_48", EIGHT, seed=0)
+    first = next(layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
+    assert (network.input.depth, first.in_channels) == (1, 3)
+    seen: list[torch.Tensor] = []
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    pictures = torch.randn(2, 1, 48, 48)
+    network.eval()(pictures)
+    assert torch.equal(seen[0], pictures.expand(-1, 3, -1, -1))
