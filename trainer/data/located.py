@@ -26,8 +26,8 @@ class Located:
 
     @property
     def is_known(self) -> NDArray[np.bool_]:
-        """Of each picture (N,), whether all landmarks are known."""
-        return np.asarray(np.isfinite(self.points).all(axis=(1, 2)))
+        """Of each picture (N,), whether any landmark is known."""
+        return np.asarray(np.isfinite(self.points).any(axis=(1, 2)))
 
     def take(self, places: NDArray[np.intp]) -> Located:
         """Those at some places of the arrays, in that order."""

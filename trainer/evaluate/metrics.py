@@ -1,4 +1,4 @@
-"""Figures of a classifier, and of valence and arousal. numpy only.
+"""Figures of a classifier, of valence and arousal, and of landmarks. numpy only.
 
 Each figure follows from sums over pictures, and takes the sums with any number of leading dimensions: so the same few
 lines give the figure of a test and those of a thousand resamples of it (`trainer.evaluate.intervals`).
@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainer.data.face_parts import FACE_PARTS, INTEROCULAR, PARTS
 
 Classes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -147,9 +149,59 @@ def ccc(terms: Floats) -> Floats:
     return np.where(is_none, np.nan, np.nan_to_num(ratio(2 * covariance, error + 2 * covariance)))
 
 
+def interocular_distance(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Distance of the outer corners of the eyes.
+
+    Args:
+        points: (N, 68, 2).
+
+    Returns:
+        float32 (N,), in units of the points; NaN where a corner is unknown.
+    """
+    right, left = (points[:, corner] for corner in INTEROCULAR)
+    return np.asarray(np.linalg.norm(right - left, axis=1), np.float32)
+
+
+def landmark_errors(
+    truth: NDArray[np.floating],
+    predicted: NDArray[np.floating],
+    visible: NDArray[np.bool_],
+    interocular: NDArray[np.floating],
+) -> dict[str, Floats]:
+    """Each picture's errors by name of the figure: mean over points of the distance over that of the eyes.
+
+    Args:
+        truth: (N, K, 2), NaN where unknown.
+        predicted: (N, K, 2), in the same units.
+        visible: bool (N, K).
+        interocular: (N,), distance of the outer corners of the eyes, in the same units.
+
+    Returns:
+        Float64 (N,) each, NaN where it is not known: `landmark_error`; `visible_landmark_error` over the points that
+        can be seen; and where all 68 points are given, `jaw_landmark_error` and so on, of each part.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.linalg.norm(truth.astype(np.float64) - predicted, axis=2) / interocular[:, None]
+    distance[~np.isfinite(distance)] = np.nan
+    errors = {
+        "landmark_error": _mean_of_known(distance),
+        "visible_landmark_error": _mean_of_known(np.where(visible, distance, np.nan)),
+    }
+    if distance.shape[1] == PARTS["all"].stop:
+        errors |= {f"{part}_landmark_error": _mean_of_known(distance[:, PARTS[part]]) for part in FACE_PARTS}
+    return errors
+
+
 def ratio(part: Floats, whole: Floats) -> Floats:
     """Quotient; NaN where the whole is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     result = np.full(part.shape, np.nan)
     np.divide(part, whole, out=result, where=whole != 0)
     return result
+
+
+def _mean_of_known(distance: Floats) -> Floats:
+    """Mean over the points that are known, (N, K) → (N,)."""
+    known = np.isfinite(distance)
+    count = known.sum(axis=1)
+    return np.where(count > 0, np.where(known, distance, 0).sum(axis=1) / np.maximum(count, 1), np.nan)

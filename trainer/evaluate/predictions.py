@@ -53,6 +53,12 @@ class Predictions:
         fold: int64 (N,), number of the fold whose model answered, from 0.
         top: int64 (N,), class with the highest probability, where that is all that is kept; else None.
         top_confidence: float32 (N,), its probability; None likewise.
+        landmark_truth: float32 (N, K, 2), x and y across the crop, 0 to 1, NaN where not known; this and the following
+            are None where no landmarks are predicted.
+        landmark_predicted: float32 (N, K, 2).
+        landmark_visible: bool (N, K), whether each can be seen.
+        interocular: float32 (N,), distance of the outer corners of the eyes, in sides of the crop.
+        yaw: float32 (N,), of the head, degrees, positive to the person's left; NaN where not known.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +73,11 @@ class Predictions:
     fold: NDArray[np.int64]
     top: NDArray[np.int64] | None = None
     top_confidence: Floats | None = None
+    landmark_truth: Floats | None = None
+    landmark_predicted: Floats | None = None
+    landmark_visible: NDArray[np.bool_] | None = None
+    interocular: Floats | None = None
+    yaw: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -95,6 +106,15 @@ class Predictions:
                 f"Give predictions of at most {MOST_CLASSES} classes",
             )
         return self.probabilities
+
+    @property
+    def landmark_errors(self) -> dict[str, Sums]:
+        """Each picture's errors, as `trainer.evaluate.metrics.landmark_errors`; empty where none are predicted."""
+        truth, predicted = self.landmark_truth, self.landmark_predicted
+        visible, interocular = self.landmark_visible, self.interocular
+        if truth is None or predicted is None or visible is None or interocular is None:
+            return {}
+        return metrics.landmark_errors(truth, predicted, visible, interocular)
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Predictions:
         """Some of the pictures, by mask or numbers."""
@@ -265,6 +285,9 @@ def _sums_of_units(predictions: Predictions, training: Sequence[Training]) -> di
         means = np.array([fold.means[affect] for fold in training])[predictions.fold]
         for name, guess in ((affect, predicted), (f"{affect} of mean", means)):
             sums[name] = sum_by_unit(metrics.affect_terms(truths[known], guess[known]), unit[known], len(names))
+    for name, errors in predictions.landmark_errors.items():
+        known = ~np.isnan(errors)
+        sums[name] = sum_by_unit(np.stack([errors[known], np.ones(known.sum())], 1), unit[known], len(names))
     return sums
 
 
@@ -304,4 +327,7 @@ def _figures(sums: Mapping[str, Sums]) -> dict[str, Sums]:
             found[f"{affect}_rmse"] = metrics.rmse(sums[affect])
             found[f"{affect}_ccc"] = metrics.ccc(sums[affect])
             found[f"{affect}_rmse_of_mean"] = metrics.rmse(sums[f"{affect} of mean"])
+    for name in sums:
+        if name.endswith("landmark_error"):
+            found[name] = metrics.ratio(sums[name][:, 0], sums[name][:, 1])
     return found

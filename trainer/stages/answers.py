@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -12,11 +14,13 @@ from mien.errors import MienError
 from trainer.data.batches import Batches, Examples, make_examples
 from trainer.data.catalogue import open_dataset
 from trainer.data.crops import open_crops
+from trainer.data.face_parts import PARTS
 from trainer.data.sample import Dataset, Tell
+from trainer.evaluate.metrics import interocular_distance
 from trainer.evaluate.predictions import Predictions, Training, short_name, test_result
 from trainer.models import Network
 from trainer.stages.checkpoint import open_network
-from trainer.stages.fit import make_fabric, predict
+from trainer.stages.fit import Predicted, make_fabric, predict
 from trainer.stages.material import JOINT, name_in_lineage
 from trainer.stages.recipe import Stage
 from trainer.stages.result import TestResult
@@ -38,6 +42,11 @@ def answer(network: Network, examples: Examples, fabric: Fabric, fold: int = 0) 
     rank, world_size = fabric.global_rank, fabric.world_size
     batches = Batches(examples, _BATCH_SIZE, rank=rank, world_size=world_size, is_training=False, device=fabric.device)
     told = predict(network, batches, fabric)
+    return replace(_answers(told, examples, fold), **_landmarks(network, told, examples))
+
+
+def _answers(told: Predicted, examples: Examples, fold: int) -> Predictions:
+    """Answers without landmarks."""
     return Predictions(
         labels=examples.labels,
         truth=told.classes,
@@ -52,6 +61,20 @@ def answer(network: Network, examples: Examples, fabric: Fabric, fold: int = 0) 
         top=told.top,
         top_confidence=told.top_confidence,
     )
+
+
+def _landmarks(network: Network, told: Predicted, examples: Examples) -> dict[str, Any]:
+    """Landmarks as `Predictions` has them, where the network locates some."""
+    points, located = network.outputs.points, examples.located
+    if not points or told.landmarks is None or located is None:
+        return {}
+    return {
+        "landmark_truth": located.points[:, PARTS[points]],
+        "landmark_predicted": told.landmarks.reshape(len(examples), -1, 2),
+        "landmark_visible": located.visible[:, PARTS[points]],
+        "interocular": interocular_distance(located.points),
+        "yaw": located.yaw,
+    }
 
 
 def evaluate_checkpoint(
@@ -85,6 +108,7 @@ def evaluate_checkpoint(
         crop=card.crop,
         detector=card.detector,  # type: ignore[arg-type]
         landmarks=card.landmarks,  # type: ignore[arg-type]
+        points=card.outputs.points or "all",
     )
     crops = open_crops(dataset, stage, card.input, _ROBOT_CROP, tell)
     examples = make_examples(dataset, crops, stage.target, card.outputs.labels)

@@ -190,7 +190,7 @@ class _Training:
         self.fabric.backward(loss)
         self.stepper.step()
         self.criterion.update(output, batch)
-        self.sums += measure(output, batch, loss)
+        self.sums += measure(output, batch, self.network.outputs, loss)
         self.step += 1
 
     def _check(self, rate: float, start: float) -> tuple[Sums, float]:
@@ -237,7 +237,7 @@ class _Training:
             return None
         total = torch.zeros_like(self.sums)
         for output, batch in answers(self.network, self.validation, self.fabric):
-            total += measure(output, batch)
+            total += measure(output, batch, self.network.outputs)
         sums = Sums(*sum_over_processes(total, self.fabric).tolist())
         return score(sums, self.network.outputs, f"{self.folder}, validation part")
 
@@ -270,7 +270,7 @@ class _Training:
             restore_optimiser(self.optimiser, self.network, groups["optimiser"])
             self.fabric.strategy.precision.load_state_dict(position.loss_scale)
             if position.sums and self.fabric.is_global_zero:
-                self.sums.copy_(self.sums.new_tensor(position.sums))
+                self.sums[: len(position.sums)] = self.sums.new_tensor(position.sums)  # an older mien summed less
         own = self.sums.new_tensor([len(self.epochs), self.step])
         if not torch.equal(sum_over_processes(own, self.fabric), own * self.fabric.world_size):
             raise MienError(
@@ -290,7 +290,7 @@ def _make_optimiser(stage: Stage, network: Network) -> Optimizer:
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     rule = stage.optimiser
     if rule.kind == "adam":
-        return Adam(weights, rule.learning_rate, weight_decay=rule.weight_decay)
+        return Adam(weights, rule.learning_rate, eps=rule.epsilon, weight_decay=rule.weight_decay)
     return SGD(weights, rule.learning_rate, rule.momentum, weight_decay=rule.weight_decay, nesterov=rule.nesterov)
 
 

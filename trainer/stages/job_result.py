@@ -35,7 +35,9 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
         architecture: of the network.
         parameters: of the network.
         macs: multiply-accumulates for one picture.
-        has_classes: whether it tells classes, so that scores are accuracies; else minus the RMSE.
+        has_classes: whether it tells classes, so that scores are accuracies; else minus the RMSE, or the error of
+            landmarks.
+        has_landmarks: whether it locates landmarks.
         lineage: as "IN → MC1M → VF2 → AffectNet".
         trained: share of the parameters that were trained.
         people: in the training and the validation part; None where the data set does not name all.
@@ -49,6 +51,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     macs: int
     has_classes: bool
+    has_landmarks: bool = False
     lineage: str
     trained: float
     people: list[str] | None
@@ -59,7 +62,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def score(self) -> float:
-        """Of the last epoch, held out where that was measured: accuracy, or minus the RMSE."""
+        """Of the last epoch of a training, held out where that was measured: accuracy, or minus the error."""
         last = self.epochs[-1]
         return last.training_score if last.validation_score is None else last.validation_score
 

@@ -17,6 +17,8 @@ from trainer.evaluate.predictions import MOST_CLASSES
 from trainer.models import Network, NetworkOutput
 from trainer.stages.processes import gather, lost_process_error
 
+_VALUES = ("valence", "arousal", "landmarks")
+
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
@@ -29,6 +31,7 @@ class Predicted:
         top_confidence: float32 (N,), its probability; None likewise.
         valence: float32 (N,); None where it is not told.
         arousal: as of valence.
+        landmarks: float32 (N, 2 K), as `NetworkOutput` has them; None where they are not told.
         classes: int64 (N,), true class; -1 unknown.
         true_valence: float32 (N,), NaN unknown.
         true_arousal: as of valence.
@@ -40,6 +43,7 @@ class Predicted:
     top_confidence: NDArray[np.float32] | None
     valence: NDArray[np.float32] | None
     arousal: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None
     classes: NDArray[np.int64]
     true_valence: NDArray[np.float32]
     true_arousal: NDArray[np.float32]
@@ -63,8 +67,7 @@ def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
     for output, batch in answers(network, batches, fabric):
         told = {
             **_classes(output),
-            "valence": None if output.valence is None else output.valence.float(),
-            "arousal": None if output.arousal is None else output.arousal.float(),
+            **{name: None if (value := getattr(output, name)) is None else value.float() for name in _VALUES},
             "numbers": batch.numbers,
             "classes": batch.classes,
             "true_valence": batch.valence,
@@ -77,7 +80,7 @@ def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
         whole = {name: gather(torch.cat(parts), fabric).cpu().numpy() for name, parts in columns.items()}
     order = np.argsort(whole["numbers"], kind="stable")
     arrays: dict[str, Any] = {name: values[order] for name, values in whole.items()}
-    absent: dict[str, Any] = dict.fromkeys(("probabilities", "top", "top_confidence", "valence", "arousal"))
+    absent: dict[str, Any] = dict.fromkeys(("probabilities", "top", "top_confidence", *_VALUES))
     return Predicted(**absent | arrays)
 
 

@@ -11,8 +11,8 @@ class Epoch(msgspec.Struct, frozen=True):
     Attributes:
         epoch: number, from 1.
         loss: mean over the pictures seen.
-        training_score: on the pictures as they were seen, with augmentation: accuracy, or minus RMSE.
-        validation_score: accuracy, or minus RMSE, on the validation part; None where there is none.
+        training_score: on the pictures as they were seen, with augmentation: accuracy, or minus the error.
+        validation_score: likewise on the validation part; None where there is none.
         learning_rate: in this epoch.
         pictures: seen in this epoch.
         seconds: it took, without validation.
@@ -51,7 +51,8 @@ class TestResult(msgspec.Struct, frozen=True):
         labels: order of `confusion`; empty for valence and arousal alone.
         figures: by name: accuracy, macro_precision, macro_recall, macro_f1, mean_over_people, calibration_error;
             valence_rmse, valence_ccc, valence_rmse_of_mean (predicting the training mean), the same for arousal; of an
-            ensemble best_member_accuracy and mean_member_accuracy.
+            ensemble best_member_accuracy and mean_member_accuracy; landmark_error, visible_landmark_error, and by part
+            jaw_landmark_error and so on.
         intervals: 95 % intervals of some figures, bootstrapped over people; over pictures where `people` is None.
         confusion: rows = true class, columns = predicted class; empty for more than 100 classes.
         classes: figures of each class; empty likewise.
@@ -83,8 +84,8 @@ class StageResult(msgspec.Struct, frozen=True):
         lineage: as "IN → MC1M → VF2 → AffectNet".
         folds: that were trained; 1 without folds.
         trained: share of the network's parameters that were trained, 0 to 1.
-        figures: training_accuracy and training_loss (as published: the last epoch's), images_seen, seconds,
-            seconds_per_epoch, epochs;
+        figures: training_accuracy (or training_landmark_error) and training_loss (as published: the last epoch's),
+            images_seen, seconds, seconds_per_epoch, epochs;
             of the stage alone; chain_images_seen and chain_seconds with all that it started from; parameters and macs
             (multiply-accumulates for one picture) of the network. Means over folds, sums for images and seconds;
             seconds_per_epoch is the median over the epochs of all folds, as the first epochs include starting up. Of an

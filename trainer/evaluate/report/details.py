@@ -23,11 +23,19 @@ from trainer.evaluate.report.figures import (
     text,
 )
 from trainer.evaluate.report.gallery import is_listed
-from trainer.stages.recipe import Ensemble, Recipe, Stage
+from trainer.stages.recipe import Ensemble, Recipe, Stage, Target
 from trainer.stages.result import Epoch, StageResult, TestResult
 
 Figures = Sequence[Mapping[str, float]]
 """Of each seed, by name."""
+
+
+_SCORES: dict[Target, tuple[str, float]] = {
+    "valence": ("RMSE", -1.0),
+    "arousal": ("RMSE", -1.0),
+    "landmarks": ("landmark error, %", -100.0),
+}
+"""What the scores of an epoch are, in words, and times what; accuracy of all other targets."""
 
 
 class ClassRow(NamedTuple):
@@ -84,7 +92,10 @@ def stage_view(name: str, runs: Sequence[StageResult], recipe: Recipe) -> StageV
     """Say how a stage went."""
     stage = recipe.stages.get(name)
     members = runs[0].members
-    shown = ("epochs", "images_seen", "chain_images_seen", "seconds_per_epoch", "training_loss", "training_accuracy")
+    shown = (
+        *("epochs", "images_seen", "chain_images_seen", "seconds_per_epoch"),
+        *("training_loss", "training_accuracy", "training_landmark_error"),
+    )
     figures = [run.figures for run in runs]
     facts = [
         ("share of the parameters that was trained", ABSENT if members else f"{100 * runs[0].trained:.1f} %"),
@@ -105,7 +116,7 @@ def stage_view(name: str, runs: Sequence[StageResult], recipe: Recipe) -> StageV
         [fact for fact in facts if fact[1] != ABSENT],
         _settings(stage or recipe.ensembles.get(name)),
         _parts(runs),
-        _curves(name, runs, stage is not None and stage.target in AFFECTS),
+        _curves(name, runs, stage.target if stage is not None else "expression"),
     )
 
 
@@ -178,9 +189,9 @@ def _parts(runs: Sequence[StageResult]) -> list[tuple[str, list[str]]]:
     return [*rows, ("all", [_range(sum(run.values()) for run in part) for part in counts])] if len(rows) > 1 else rows
 
 
-def _curves(name: str, runs: Sequence[StageResult], is_error: bool) -> list[Chart]:
+def _curves(name: str, runs: Sequence[StageResult], target: Target) -> list[Chart]:
     """Loss, score and time by epoch: each seed, mean over its folds, and the mean of all."""
-    score, scale = ("RMSE", -1.0) if is_error else ("accuracy, %", 100.0)
+    score, scale = _SCORES.get(target, ("accuracy, %", 100.0))
 
     def lines(of: Callable[[Epoch], float | None], style: str, legend: str = "", scale: float = 1.0) -> list[Series]:
         seeds = [by_epoch([[of(epoch) for epoch in fold] for fold in run.epochs]) for run in runs]

@@ -27,6 +27,7 @@ _NAMES: dict[str, tuple[str, Unit]] = {
     "parameters": ("parameters", "count"),
     "macs": ("multiply-accumulates per picture", "count"),
     "training_loss": ("training loss", "number"),
+    "landmark_error": ("landmark error, of the distance of the eyes", "share"),
     "rmse": ("RMSE", "number"),
     "ccc": ("CCC", "number"),
     "rmse_of_mean": ("RMSE of predicting the mean", "number"),
@@ -127,4 +128,8 @@ def _name(metric: str) -> tuple[str, Unit]:
         if metric.startswith(f"{output}_"):
             name, kind = _name(metric.removeprefix(f"{output}_"))
             return f"{output} {name}", kind
+    of_landmarks = metric.removesuffix("_landmark_error")
+    if of_landmarks != metric:
+        name, kind = _NAMES["landmark_error"]
+        return f"{name}: {of_landmarks}", kind
     return _NAMES.get(metric, (metric.replace("_", " "), "number"))

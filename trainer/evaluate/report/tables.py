@@ -121,8 +121,10 @@ def tables_of(recipe: Recipe) -> tuple[Table, ...]:
     affects = [affect for affect in AFFECTS if targets & {affect, "affect"}]
     of_affect = tuple(f"{affect}_{name}" for affect in affects for name in ("rmse", "rmse_of_mean", "ccc"))
     of_classes = ("accuracy", "macro_f1", "training_accuracy")
+    of_landmarks = ("landmark_error", "visible_landmark_error", "training_landmark_error")
     tables = (
-        Table("Classes, all stages", of_classes, _rows(recipe, set(get_args(Target)) - set(AFFECTS))),
+        Table("Classes, all stages", of_classes, _rows(recipe, set(get_args(Target)) - {"landmarks", *AFFECTS})),
+        Table("Landmarks, all stages", of_landmarks, _rows(recipe, {"landmarks"})),
         Table(f"{' and '.join(affects).capitalize()}, all stages", of_affect, _rows(recipe, {"affect", *AFFECTS})),
     )
     return tuple(table for table in tables if table.rows)
