@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-from mien.bundle import CANONICAL_LABELS
+from mien.bundle import CANONICAL_LABELS, File, encode_manifest, open_bundle
 from mien.models.default_bundle import default_bundle
 from mien.nodes.rep155 import EXPRESSIONS
+from tests.faces.template import TEMPLATE, constant_network, spec
 from tests.ros.driver import Driver, perception, stamp_ns
 from tests.ros.harness import NodeProcess, node_environment, wait_for
 from tests.ros.humans_messages import hri_msgs_environment
@@ -25,50 +26,21 @@ from tests.ros.pictures import demo_frame, face_picture, paste
 EMPTY = np.full((360, 640, 3), 90, np.uint8)
 REP_155_WORDS = {"neutral", "angry", "sad", "happy", "surprised", "disgusted", "scared"}
 
+CONFIDENCES = np.linspace(0.5, 1, 68, dtype=np.float32)
+
 # The first run builds the messages.
 pytestmark = pytest.mark.timeout(300)
 
 
-def landmarks_network() -> bytes:
-    """A network (n, 1, 8, 8) → 136 numbers: 68 points on the diagonal of its crop."""
-    diagonal = np.repeat(np.linspace(0, 1, 68, dtype=np.float32), 2)
-    nodes = [
-        helper.make_node("Flatten", ["image"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "nothing"], ["zeros"]),
-        helper.make_node("Add", ["zeros", "diagonal"], ["points"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "diagonal",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 8, 8])],
-        [helper.make_tensor_value_info("points", TensorProto.FLOAT, ["n", 136])],
-        [
-            numpy_helper.from_array(np.zeros((64, 136), np.float32), "nothing"),
-            numpy_helper.from_array(diagonal, "diagonal"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    return bytes(model.SerializeToString())
-
-
 def bundle_with_landmarks(folder: Path) -> Path:
-    """The default bundle, and 68 landmarks on the diagonal of the detector's box."""
+    """The default bundle, and in each face the same 68 landmarks."""
     bundle = Path(shutil.copytree(default_bundle(), folder))
-    data = landmarks_network()
+    data = constant_network(TEMPLATE, CONFIDENCES)
     (bundle / "landmarks.onnx").write_bytes(data)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["landmarks"] = {
-        "file": {
-            "path": "landmarks.onnx",
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "source": "test",
-            "licence": "Apache-2.0",
-        },
-        "input": {"width": 8, "height": 8, "channels": "grey", "mean": [0.0], "scale": [1.0]},
-        "crop": {"kind": "box", "margin": 0.0},
-        "output": "points",
-    }
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    file = File("landmarks.onnx", hashlib.sha256(data).hexdigest(), "test", "Apache-2.0")
+    manifest = open_bundle(bundle).manifest
+    landmarks = msgspec.structs.replace(spec("confidences"), file=file)
+    (bundle / "manifest.json").write_bytes(encode_manifest(msgspec.structs.replace(manifest, landmarks=landmarks)))
     return bundle
 
 
@@ -161,7 +133,7 @@ def test_every_face_is_described_and_cut_out(robot: Driver, humans: Humans) -> N
         assert (face.landmark_layout, one["size"]) == (68, [640, 360])
         points = np.array(one["points"])
         np.testing.assert_allclose(points[:68, :2] * (640, 360), np.reshape(face.landmarks, (68, 2)), atol=0.1)
-        assert (points[:68, 2] == 1).all()
+        np.testing.assert_allclose(points[:68, 2], CONFIDENCES, rtol=1e-6)
         assert (points[68:] == 0).all()
     assert {(*one["size"], one["encoding"]) for one in topics["cropped"]} == {(128, 128, "bgr8")}
 

@@ -4,6 +4,9 @@ The published labels follow hri_msgs/Expression, which has no contempt: contempt
 nearest neighbour in the list (both belong to the hostile emotions, Izard 1977), with the face's own valence, arousal
 and confidence. `emotions` keeps the difference. A face read by a model without classes has an empty expression, its
 own valence and arousal, and NaN for the confidence.
+
+hri_msgs/FacialLandmarks numbers its first 68 points as iBUG 300-W, dlib and OpenPose do; points 68 and 69, the pupils,
+are not located and have confidence 0, as has every point beyond the image.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ except ImportError:  # Humble
 
 from mien.errors import MienError, require
 from mien.faces.detector import Image
+from mien.faces.landmarks import POINTS
 from mien.nodes.beside import Beside
 from mien.nodes.images import encode_image
 from mien.pipeline import FaceAffect
@@ -153,15 +157,17 @@ class HumansPublisher:
                 confidence=face.confidence,
             )
         )
-        if face.landmarks is not None and len(face.landmarks) == 68:
-            publishers["landmarks"].publish(self._landmarks(header, width, height, face.landmarks))
+        if face.landmarks is not None and len(face.landmarks) == POINTS:
+            publishers["landmarks"].publish(self._landmarks(header, width, height, face))
         if publishers["cropped"].get_subscription_count() > 0:
             publishers["cropped"].publish(_cropped(header, image, face))
 
-    def _landmarks(self, header: Header, width: int, height: int, points: np.ndarray[Any, Any]) -> Any:
+    def _landmarks(self, header: Header, width: int, height: int, face: FaceAffect) -> Any:
         message = self._hri.FacialLandmarks(header=header, width=width, height=height)
-        for slot, (x, y) in zip(message.landmarks, np.clip(points / (width, height), 0, 1).tolist(), strict=False):
-            slot.x, slot.y, slot.c = x, y, 1.0
+        points = np.clip(np.asarray(face.landmarks) / (width, height), 0, 1).tolist()
+        # The message has two slots more: the pupils.
+        for slot, (x, y), c in zip(message.landmarks, points, face.landmark_confidences.tolist(), strict=False):
+            slot.x, slot.y, slot.c = x, y, c
         return message
 
 
