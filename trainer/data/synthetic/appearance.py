@@ -61,9 +61,16 @@ class Worn:
         frame_colour, lens_colour: of them; the last value of the lens is how much it hides.
         roundness: shape of the lenses, 0 rectangular … 1 round.
         frame_thickness: decimetres.
+        lens_scale: width and height of the lenses, 1 as usual.
         face_mask: a mask over mouth and nose.
         mask_colour: of it.
-        mask_top: height of its upper edge over the eyes, decimetres.
+        mask_top, mask_bottom: heights of its edges over the eyes, decimetres.
+        mask_width: how far it reaches to either side, decimetres.
+        mask_pleats: how dark its pleats are, 0 to 1.
+        mask_stiffness: 0 clings to the skin … 1 hides its folds.
+        mask_stripes: how many there are in a decimetre; 0 for none.
+        mask_slant: of the stripes; 0 for level ones.
+        mask_second: colour of the stripes.
     """
 
     glasses: bool = False
@@ -74,6 +81,14 @@ class Worn:
     face_mask: bool = False
     mask_colour: Colour = (0.75, 0.85, 0.9)
     mask_top: float = -0.22
+    mask_bottom: float = -1.12
+    mask_width: float = 0.62
+    mask_pleats: float = 0.15
+    mask_stiffness: float = 0.0
+    mask_stripes: float = 0.0
+    mask_slant: float = 0.0
+    mask_second: Colour = (0.9, 0.9, 0.9)
+    lens_scale: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)

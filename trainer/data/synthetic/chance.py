@@ -11,7 +11,17 @@ from trainer.data.synthetic.camera import Shot
 from trainer.data.synthetic.degrade import Degradation, Hand
 from trainer.data.synthetic.person import Person
 
-__all__ = ["camera_faults", "glasses", "hand", "light", "occlusion", "plain_background", "shot", "wild_background"]
+__all__ = [
+    "any_shot",
+    "camera_faults",
+    "glasses",
+    "hand",
+    "light",
+    "occlusion",
+    "plain_background",
+    "shot",
+    "wild_background",
+]
 
 Random = np.random.Generator
 
@@ -46,6 +56,22 @@ def shot(random: Random, yaw: float, pitch: float, share: tuple[float, float], s
         roll=float(np.clip(random.normal(0, pitch * 0.7), -30, 30)),
         distance=float(random.uniform(6.5, 16)),
         share=float(random.uniform(*share)),
+        shift_x=float(random.uniform(-shift, shift)),
+        shift_y=float(random.uniform(-shift, shift)),
+    )
+
+
+def any_shot(random: Random) -> Shot:
+    """A view up to 60 degrees from the side and 30 from above, below or tilted; some faces are cut by the border."""
+    is_turned, is_cut = random.random(2)
+    yaw = random.uniform(-60, 60) if is_turned < 0.5 else random.normal(0, 12)
+    shift = 0.3 if is_cut < 0.15 else 0.08
+    return Shot(
+        yaw=float(np.clip(yaw, -60, 60)),
+        pitch=float(np.clip(random.normal(0, 11), -30, 30)),
+        roll=float(np.clip(random.normal(0, 11), -30, 30)),
+        distance=float(random.uniform(6.5, 16)),
+        share=float(random.uniform(0.6, 0.95) if is_cut < 0.15 else random.uniform(0.4, 0.75)),
         shift_x=float(random.uniform(-shift, shift)),
         shift_y=float(random.uniform(-shift, shift)),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from trainer.data.synthetic.degrade import Degradation
 from trainer.data.synthetic.diary import LARGEST_SHIFT, Diary, make_diary
 from trainer.data.synthetic.expression import Expression, blend, blink, draw_prototype, look, make_expression, talk
 from trainer.data.synthetic.objects import OBJECTS
+from trainer.data.synthetic.occluders import COVERS, cover
 from trainer.data.synthetic.person import Person, Population, make_person
 from trainer.data.synthetic.prototypes import EXPRESSIONS
 from trainer.data.synthetic.studio import Scene
@@ -42,6 +43,9 @@ class Planned:
     sequence: str = ""
     frame: int = 0
     time_s: float = 0.0
+
+
+Plan = Callable[["Domain", int, int, int], Planned]
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Domain:
     per_person: int
     people: int = 0
     population: Population = field(default_factory=Population)
-    plan: Callable[[Domain, int, int, int], Planned] | None = None
+    plan: Plan | None = None
     shift: float = 1.0
 
     def person_number(self, index: int) -> int:
@@ -99,7 +103,10 @@ class Domain:
 
 
 def find_domain(name: str) -> Domain:
-    """The domain of that name; `person@0.5` is `person` with a shift of 0.5, the same faces with less of their own.
+    """The domain of that name.
+
+    `person@0.5` is `person` with a shift of 0.5, the same faces with less of their own. `wild+mask` is `wild`, the same
+    pictures with a mask on every face: `trainer.data.synthetic.occluders.COVERS`.
 
     Raises:
         MienError: there is none; the remedy names those that there are.
@@ -107,20 +114,33 @@ def find_domain(name: str) -> Domain:
     if not is_domain(name):
         raise MienError(
             f"There is no domain {name!r}",
-            f"Choose one of: {', '.join(DOMAINS)}; or person@SHIFT with a shift of 0 to {LARGEST_SHIFT:g}",
+            f"Choose one of: {', '.join(DOMAINS)}; or person@SHIFT with a shift of 0 to {LARGEST_SHIFT:g}; those of "
+            f"faces also with {', '.join(f'+{variant}' for variant in COVERS)}, as wild+mask",
         )
-    base, _, shift = name.partition("@")
-    return replace(DOMAINS[base], name=name, shift=float(shift)) if shift else DOMAINS[base]
+    plain, _, variant = name.partition("+")
+    base, _, shift = plain.partition("@")
+    domain = replace(DOMAINS[base], name=name, shift=float(shift)) if shift else DOMAINS[base]
+    if not variant or domain.plan is None:
+        return domain
+    return replace(domain, name=name, plan=partial(_covered, domain.plan, variant))
 
 
 def is_domain(name: str) -> bool:
     """Whether there is a domain of that name."""
-    return name in DOMAINS or _SHIFTED.fullmatch(name) is not None
+    plain, plus, variant = name.partition("+")
+    if plus and (variant not in COVERS or plain == "objects"):
+        return False
+    return plain in DOMAINS or _SHIFTED.fullmatch(plain) is not None
+
+
+def _base(name: str) -> str:
+    """Whose faces they are: without shift and cover."""
+    return re.split("[@+]", name)[0]
 
 
 @lru_cache(maxsize=8)
 def _person(domain: str, seed: int, number: int) -> Person:
-    own = DOMAINS[domain.partition("@")[0]]  # whatever the shift, it is the same face
+    own = DOMAINS[_base(domain)]
     return make_person(load_assets(), own.population, f"{own.name}-{seed}-{number:05d}", [own.number, seed, 0, number])
 
 
@@ -134,7 +154,7 @@ def _identity(domain: Domain, seed: int, index: int, side: int) -> Planned:
     """Any expression, pose and light: only who it is stays. `identity_b` is more frontal, with more faults."""
     random = domain.random(seed, index)
     person = domain.person(seed, index)
-    is_b = domain.name == "identity_b"
+    is_b = _base(domain.name) == "identity_b"
     expression = _everyday(random, person, EXPRESSIONS, strongest=0.8)
     shot = chance.shot(random, 14 if is_b else 24, 9, (0.42, 0.60), 0.05)
     return _candid(random, person, expression, shot, side, faults=1.0 if is_b else 0.6)
@@ -222,12 +242,40 @@ def _everyday(random: Random, person: Person, labels: tuple[str, ...], strongest
     return expression
 
 
-def _candid(random: Random, person: Person, expression: Expression, shot: Shot, side: int, faults: float) -> Planned:
+def _faces(domain: Domain, seed: int, index: int, side: int) -> Planned:
+    """Faces as hard to find landmarks in as any: half of them turned, some cut by the border, covered, or tiny."""
+    random = domain.random(seed, index)
+    person = domain.person(seed, index)
+    expression = _everyday(random, person, EXPRESSIONS, strongest=1.0)
+    if random.random() < 0.08:
+        expression = blink(expression, float(random.uniform(0.5, 1.0)))
+    planned = _candid(random, person, expression, chance.any_shot(random), side, faults=1.0, covered=0.08)
+    if random.random() < 0.2:
+        faults = replace(planned.scene.degradation, resolution=float(random.uniform(0.15, 0.4)))
+        planned = replace(planned, scene=replace(planned.scene, degradation=faults))
+    return planned
+
+
+def _covered(plan: Plan, variant: str, domain: Domain, seed: int, index: int, side: int) -> Planned:
+    """The same picture with something before the face; the same throughout a sequence."""
+    planned = plan(domain, seed, index, side)
+    scene, first = planned.scene, index - planned.frame
+    random = np.random.default_rng([domain.number, seed, 5, first])
+    covered = cover(random, variant, scene.person, scene.worn, scene.hand)
+    if covered is None:
+        return planned
+    worn, hand, occlusion = covered
+    return replace(planned, scene=replace(scene, worn=worn, hand=hand), occlusion=occlusion)
+
+
+def _candid(
+    random: Random, person: Person, expression: Expression, shot: Shot, side: int, faults: float, covered: float = 0.03
+) -> Planned:
     """A picture from anywhere: any light and background, sometimes a mask, sunglasses or a hand before the face."""
     light = chance.light(random, 1.0)
     background = chance.wild_background(random, side)
-    worn, occlusion = chance.occlusion(random, chance.glasses(random, person, sunglasses=0.03), 0.03)
-    hand = chance.hand(random, person) if random.random() < 0.05 else None
+    worn, occlusion = chance.occlusion(random, chance.glasses(random, person, sunglasses=covered), covered)
+    hand = chance.hand(random, person) if random.random() < covered + 0.02 else None
     occlusion = "hand" if hand is not None else occlusion
     degradation = chance.camera_faults(random, faults)
     noise_seed = int(random.integers(2**31))
@@ -262,6 +310,7 @@ _LIST = (
         plan=_lab_b,
     ),
     Domain("wild", 6, "AffectNet, FER2013, SFEW, RAF-DB", EXPRESSIONS, 10_000, 4, plan=_wild),
+    Domain("faces", 8, "300-W", EXPRESSIONS, 12_000, 4, plan=_faces),
     Domain("person", 7, "one participant of AMIGOS", EXPRESSIONS, 450, 10**9, people=1, plan=_one_person),
 )
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in _LIST}

@@ -23,7 +23,14 @@ class Glasses(NamedTuple):
     triangles: NDArray[np.int32]
 
 
-def make_glasses(left_eye: Floats, right_eye: Floats, ear_z: float, roundness: float, thickness: float) -> Glasses:
+def make_glasses(
+    left_eye: Floats,
+    right_eye: Floats,
+    ear_z: float,
+    roundness: float,
+    thickness: float,
+    scale: tuple[float, float] = (1.0, 1.0),
+) -> Glasses:
     """Glasses that fit a head.
 
     Args:
@@ -32,9 +39,10 @@ def make_glasses(left_eye: Floats, right_eye: Floats, ear_z: float, roundness: f
         ear_z: where the temples end.
         roundness: 0 rectangular … 1 round.
         thickness: of the frame, decimetres.
+        scale: width and height of the lenses, 1 as usual.
     """
     gap = float(left_eye[0] - right_eye[0])
-    width, height = 0.40 * gap, 0.30 * gap * (1 + 0.25 * roundness)
+    width, height = 0.40 * gap * scale[0], 0.30 * gap * (1 + 0.25 * roundness) * scale[1]
     paths: list[tuple[Floats, bool]] = []
     lenses: list[Floats] = []
     for eye in (left_eye, right_eye):

@@ -112,4 +112,5 @@ class Studio:
     def _glasses(self, scene: Scene, left: Floats, right: Floats) -> Glasses | None:
         if not scene.worn.glasses:
             return None
-        return make_glasses(left, right, float(left[2]) - 0.8, scene.worn.roundness, scene.worn.frame_thickness)
+        worn = scene.worn
+        return make_glasses(left, right, float(left[2]) - 0.8, worn.roundness, worn.frame_thickness, worn.lens_scale)

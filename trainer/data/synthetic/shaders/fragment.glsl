@@ -18,6 +18,12 @@ uniform vec3 frame_colour;
 uniform vec4 lens_colour;     // alpha: how much the lens hides
 uniform vec3 mask_colour;
 uniform float mask_top;       // height over the eyes of the face mask's upper edge
+uniform float mask_bottom;    // and of its lower one
+uniform float mask_width;     // how far it reaches to either side
+uniform float mask_pleats;    // how dark they are
+uniform float mask_stripes;   // in a decimetre
+uniform float mask_slant;
+uniform vec3 mask_second;     // colour of the stripes
 
 vec3 eye(vec3 p, out float shine) {
     vec3 middle = EYE * vec3(sign(p.x), 1.0, 1.0);
@@ -34,11 +40,12 @@ vec3 eye(vec3 p, out float shine) {
 vec3 face_mask(vec3 p) {
     float height = p.y - EYE.y, side = abs(p.x);
     float top = mask_top - 0.25 * smoothstep(0.1, 0.6, side);
-    float bottom = -1.12 + 0.25 * smoothstep(0.2, 0.6, side);
+    float bottom = mask_bottom + 0.25 * smoothstep(0.2, 0.6, side);
     bool strap = side > 0.55 && abs(height + 0.35 + 0.15 * side) < 0.02;
-    if (!strap && (height > top || height < bottom || side > 0.62 || p.z < EYE.z - 0.55)) discard;
-    float pleats = smoothstep(0.02, 0.0, abs(mod(height + 0.02, 0.2) - 0.1)) * 0.15;
-    return mask_colour * (1.0 - pleats) * (0.95 + 0.1 * texture(grain, unrolled(p) * 3.0).g);
+    if (!strap && (height > top || height < bottom || side > mask_width || p.z < EYE.z - 0.55)) discard;
+    float pleats = smoothstep(0.02, 0.0, abs(mod(height + 0.02, 0.2) - 0.1)) * mask_pleats;
+    float stripe = mask_stripes > 0.0 ? step(0.5, fract((height + mask_slant * p.x) * mask_stripes)) : 0.0;
+    return mix(mask_colour, mask_second, stripe) * (1.0 - pleats) * (0.95 + 0.1 * texture(grain, unrolled(p) * 3.0).g);
 }
 
 void main() {

@@ -11,6 +11,9 @@ out vec2 coordinate;
 flat out int part;
 uniform mat4 projection;
 uniform mat4 view;
+#if defined(FACE_MASK)
+uniform float mask_stiffness;  // 0 clings to the skin … 1 hides its folds
+#endif
 
 void main() {
     rest = rest_position;
@@ -25,6 +28,11 @@ void main() {
 #endif
     vec4 seen = view * vec4(position + lift * normal, 1.0);
     world = seen.xyz;
+#if defined(FACE_MASK)
+    vec3 stiff = normalize(vec3(1.4 * rest.x, 0.7 * (rest.y - EYE.y + 0.55), 0.9));
+    world_normal = mat3(view) * mix(normal, stiff, mask_stiffness);
+#else
     world_normal = mat3(view) * normal;
+#endif
     gl_Position = projection * seen;
 }
