@@ -100,11 +100,14 @@ def test_labels_are_not_kept_waiting_by_learning_and_it_can_be_cancelled(client:
         done.result(PATIENCE_S)
     before = client.list_people().result(PATIENCE_S)
     started = threading.Event()
-    learning = client.personalise("anna", "sgd", 2_000_000, lambda progress: started.set())
+    learning = client.personalise("anna", "sgd", 2_000_000, lambda progress: started.set(), "first")
+    waiting = client.personalise("anna", "sgd", 2_000_000, lambda progress: None, "second")
     assert started.wait(PATIENCE_S)
     assert label(client, "bob", 1).result(PATIENCE_S).head is not None
+    client.cancel("second").result(PATIENCE_S)
     assert not learning.done()
-    client.cancel("anna").result(PATIENCE_S)
+    client.cancel("first").result(PATIENCE_S)
+    assert waiting.result(PATIENCE_S).message == "Cancelled: nothing of it was kept"
     outcome = learning.result(PATIENCE_S)
     assert (outcome.success, outcome.message) == (False, "Cancelled: nothing of it was kept")
     assert outcome.head.version == before[0].head_version

@@ -156,14 +156,14 @@ class Personal:
         return self._then(asked, lambda labelled: self._labelled(moment, labelled, is_asked=bool(sample_id)))
 
     def personalise(
-        self, person_id: str, learner: str, max_steps: int, tell: Callable[[Progress], None]
+        self, person_id: str, learner: str, max_steps: int, tell: Callable[[Progress], None], run_id: str
     ) -> Future[Outcome]:
         """`PeopleClient.personalise`."""
-        return self._then(self._client.personalise(person_id, learner, max_steps, tell), self._personalised)
+        return self._then(self._client.personalise(person_id, learner, max_steps, tell, run_id), self._personalised)
 
-    def cancel(self, person_id: str) -> Future[None]:
+    def cancel(self, run_id: str) -> Future[None]:
         """`PeopleClient.cancel`."""
-        return self._client.cancel(person_id)
+        return self._client.cancel(run_id)
 
     def rollback(self, person_id: str, version: int) -> Future[StoredHead]:
         """`PeopleClient.rollback`."""

@@ -41,7 +41,7 @@ class PersonalizeAction:
 
     def _cancel(self, goal: ServerGoalHandle) -> CancelResponse:
         with suppress(MienError):  # closed meanwhile: then it has ended
-            self._services.people().cancel(goal.request.person_id)
+            self._services.people().cancel(_run_id(goal))
         return CancelResponse.ACCEPT
 
     async def _execute(self, goal: ServerGoalHandle) -> Personalize.Result:
@@ -62,9 +62,11 @@ class PersonalizeAction:
             goal.publish_feedback(_feedback(progress))
 
         asked: Any = goal.request
-        outcome = await result_of(
-            self._node, self._services.people().personalise(asked.person_id, asked.learner, asked.max_steps, tell)
-        )
+        people = self._services.people()
+        learning = people.personalise(asked.person_id, asked.learner, asked.max_steps, tell, _run_id(goal))
+        if goal.is_cancel_requested:  # before there was anything to cancel
+            people.cancel(_run_id(goal))
+        outcome = await result_of(self._node, learning)
         result.success, result.message = outcome.success, outcome.message
         result.head_version, result.samples = outcome.head.version, outcome.samples
         result.score_before, result.score_after = outcome.score_before, outcome.score_after
@@ -73,6 +75,11 @@ class PersonalizeAction:
             goal.canceled()
         else:
             goal.succeed()
+
+
+def _run_id(goal: ServerGoalHandle) -> str:
+    """Of the goal: others of the same person go on."""
+    return bytes(goal.goal_id.uuid).hex()
 
 
 def _feedback(progress: Progress) -> Personalize.Feedback:

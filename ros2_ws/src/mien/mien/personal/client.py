@@ -112,16 +112,18 @@ class PeopleClient:
         request = AddLabel(person_id, place, sample_id, stamp_s, _bytes(embedding), label)
         return self._ask(request, _decoder(Labelled))
 
-    def personalise(self, person_id: str, learner: str, max_steps: int, tell: Tell) -> Future[Outcome]:
-        """`People.personalise`; an empty learner and 0 steps are the defaults.
+    def personalise(
+        self, person_id: str, learner: str, max_steps: int, tell: Tell, run_id: str = ""
+    ) -> Future[Outcome]:
+        """`People.personalise`; an empty learner and 0 steps are the defaults, `run_id` is for `cancel`.
 
         `tell` is called in this client's thread and must be short. Cancelled: an Outcome without success.
         """
-        return self._ask(Personalise(person_id, learner, max_steps), _decoder(Outcome), tell)
+        return self._ask(Personalise(person_id, learner, max_steps, run_id), _decoder(Outcome), tell)
 
-    def cancel(self, person_id: str) -> Future[None]:
-        """End the `personalise` of that person, group or place, if one runs or waits."""
-        return self._ask(Cancel(person_id), _decoder(type(None)))
+    def cancel(self, run_id: str) -> Future[None]:
+        """End the `personalise` of that id, if it runs or waits."""
+        return self._ask(Cancel(run_id), _decoder(type(None)))
 
     def rollback(self, person_id: str, version: int) -> Future[StoredHead]:
         """`People.rollback`."""

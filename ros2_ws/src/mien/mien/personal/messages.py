@@ -225,17 +225,18 @@ class AddLabel(msgspec.Struct, frozen=True, tag=True):
 
 
 class Personalise(msgspec.Struct, frozen=True, tag=True):
-    """`People.personalise`."""
+    """`People.personalise`; `run_id` tells this one apart from others of the same person."""
 
     person_id: str
     learner: str
     max_steps: int
+    run_id: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """End a running `Personalise` of that person, group or place; nothing is kept of it."""
+    """End a `Personalise` that runs or waits; nothing is kept of it."""
 
-    person_id: str
+    run_id: str
 
 
 class Rollback(msgspec.Struct, frozen=True, tag=True):

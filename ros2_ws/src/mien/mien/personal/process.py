@@ -113,7 +113,7 @@ class _Service:
         request = asked.request
         if isinstance(request, Personalise):
             event = threading.Event()
-            self._cancels[asked.number] = request.person_id, event
+            self._cancels[asked.number] = request.run_id, event
             self._learning.submit(self._personalise, asked.number, request, event)
         else:
             with self._order:
@@ -124,7 +124,7 @@ class _Service:
         actions: dict[type, Callable[[], Any]] = {
             Enroll: lambda: people.enroll(request),
             AddIdentity: lambda: people.add_identity(request.person_id, request.embedding),
-            Cancel: lambda: self._cancel(request.person_id),
+            Cancel: lambda: self._cancel(request.run_id),
             Rollback: lambda: people.rollback(request.person_id, request.version),
             Forget: lambda: people.forget(request.person_id),
             Export: lambda: str(people.export(request.person_id)),
@@ -136,9 +136,9 @@ class _Service:
         }
         return actions[type(request)]()
 
-    def _cancel(self, person_id: str) -> None:
-        for whose, event in list(self._cancels.values()):
-            if whose == person_id:
+    def _cancel(self, run_id: str) -> None:
+        for which, event in list(self._cancels.values()):
+            if which == run_id:
                 event.set()
 
     def _personalise(self, number: int, request: Personalise, event: threading.Event) -> None:
