@@ -139,7 +139,8 @@ class FaceSquares:
             return None
         if self._landmarks == "ert":
             return ert.locate(image, box)
-        return self._find_locator().locate(image, [box]).points[0]
+        points: NDArray[np.float32] = self._find_locator().locate(image, [box]).points[0]
+        return points
 
     @property
     def _annotates(self) -> bool:
