@@ -71,7 +71,7 @@ class RunProgress:
         if event == "is done":
             self._done[job] = self._most[job]
             score = ""
-            if result is not None:
+            if result is not None and result.epochs:
                 kind = "training" if result.epochs[-1].validation_score is None else "validation"
                 score = f", {kind} score {result.score:.3f}"
             self._say(f"{job}: {time.monotonic() - self._began.pop(job):.1f} s{score}")

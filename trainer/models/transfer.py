@@ -101,6 +101,19 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors
             state[name].copy_(tensors[name])
 
 
+def take_dense(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Copy the dense layers of another network of the same architecture, which tells the same.
+
+    Args:
+        network: changed in place.
+        tensors: state of the other network, by name.
+    """
+    with torch.no_grad():
+        for name, values in network.state_dict().items():
+            if name.startswith(("parts.dense", "parts.output.")):
+                values.copy_(tensors[name])
+
+
 def _trained_parts(network: Network, policy: Policy) -> int:
     """How many parts, counted from the output, are trained."""
     fixed = {"all": len(network.parts), "head": len(network.parts) - network.architecture.groups, "output": 1}

@@ -24,7 +24,7 @@ from mien.errors import MienError
 from trainer.data.face_parts import Points
 from trainer.data.output import output_errors, whole_file
 from trainer.models import Network, Outputs, build_network
-from trainer.models.transfer import transfer
+from trainer.models.transfer import take_dense, transfer
 
 VERSION: Final = 1
 _CARD = "card.json"
@@ -207,6 +207,15 @@ def start_from(network: Network, folder: Path) -> Card:
     check_architecture(folder, card, network.architecture.name)
     transfer(network, _read_tensors(folder, card), card.outputs)
     return card
+
+
+def take_head(network: Network, folder: Path) -> None:
+    """Give a network the dense layers of a checkpoint of the same architecture, which tells the same.
+
+    Raises:
+        MienError: as `open_network`.
+    """
+    take_dense(network, _read_tensors(folder, load_card(folder)))
 
 
 def check_architecture(folder: Path, card: Card, architecture: str) -> None:

@@ -162,21 +162,31 @@ def _figures(jobs: Sequence[Job], finished: Finished) -> dict[str, float]:
     """Of the training: means over folds; sums for images and seconds, the median over epochs of seconds per epoch."""
     results = [finished[job] for job in jobs]
     epochs = [epoch for result in results for epoch in result.epochs]
-    last = [result.epochs[-1] for result in results]
-    score = float(np.mean([epoch.training_score for epoch in last]))
     passed = [epoch for job in set(_chain(jobs)) for epoch in finished[job].epochs]
+    trained: dict[str, float] = {}
+    if epochs:  # a stage with the head of another one trains nothing
+        last = [result.epochs[-1] for result in results]
+        trained = {
+            **_score(float(np.mean([epoch.training_score for epoch in last])), results[0]),
+            "training_loss": float(np.mean([epoch.loss for epoch in last])),
+            "seconds_per_epoch": float(np.median([epoch.seconds for epoch in epochs])),
+        }
     return {
-        # Accuracy is a share; of valence and arousal alone, the score is minus the RMSE.
-        **({"training_accuracy": score} if results[0].has_classes else {"training_rmse": -score}),
-        "training_loss": float(np.mean([epoch.loss for epoch in last])),
+        **trained,
         "images_seen": sum(epoch.pictures for epoch in epochs),
         "seconds": sum(epoch.seconds for epoch in epochs),
-        "seconds_per_epoch": float(np.median([epoch.seconds for epoch in epochs])),
         "epochs": len(epochs) / len(results),
         "parameters": results[0].parameters,
         "macs": results[0].macs,
         **_of_chain(passed),
     }
+
+
+def _score(score: float, result: JobResult) -> dict[str, float]:
+    """Accuracy is a share; of landmarks, or of valence and arousal alone, the score is minus an error."""
+    if result.has_classes:
+        return {"training_accuracy": score}
+    return {"training_landmark_error" if result.has_landmarks else "training_rmse": -score}
 
 
 def _of_chain(passed: Sequence[Epoch]) -> dict[str, float]:

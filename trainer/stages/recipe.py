@@ -153,6 +153,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             landmark model, or by dlib's regression trees (paper 004's annotator).
         points: part of the face whose landmarks are learned, where they are the target.
         member: of an ensemble of equals: others have other random weights and see the pictures in another order.
+        head: of the stages that this one has come from, one whose dense layers take the place of its own; nothing is
+            trained then (paper 004, Fig. 10: landmarks, located in features that have learned expressions since).
         replace: parts of the network that start anew from a Gaussian, beside the output layer, which starts anew
             whenever its classes change.
         unfreeze: `all`, `head` (all dense layers), `output` (the last one), or a number: the output and so many parts
@@ -181,6 +183,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     landmarks: Literal["data", "model", "ert"] = "data"
     points: Points = "all"
     member: Natural = 0
+    head: str = ""
     replace: tuple[str, ...] = ()
     unfreeze: Literal["all", "head", "output"] | Positive = "all"
     loss: Literal["cross_entropy", "mse", "ccc", "l1", "laplace"] = "cross_entropy"

@@ -25,7 +25,9 @@ CLASS_METRICS = (
 VALUE_METRICS = {
     value: tuple(f"{value}_{error}" for error in ("rmse", "ccc", "rmse_of_mean")) for value in ("valence", "arousal")
 }
-LANDMARK_METRICS = tuple(f"{which}landmark_error" for which in ("", "visible_", *(f"{part}_" for part in FACE_PARTS)))
+LANDMARK_METRICS = tuple(
+    f"{which}landmark_error" for which in ("", "visible_", *(f"{part}_" for part in FACE_PARTS), "training_")
+)
 """Mean distance over that of the eyes; of one part, where all are learned."""
 COST_METRICS = (
     "training_loss",
@@ -172,7 +174,10 @@ def _check_start(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
     check_known(f"{key}.from", stage.start, [*STARTS, "checkpoint:PATH", *recipe.stages], "stage or start")
     start = recipe.stages.get(stage.start)
     if start is None:
+        if stage.head:
+            raise MienError(f"{key}.head: {name} starts from no stage", "Name the one that it starts from, or no head")
         return
+    _check_head(key, stage, recipe)
     own, others = _architecture(stage, recipe), _architecture(start, recipe)
     if own != others:
         raise MienError(
@@ -184,6 +189,24 @@ def _check_start(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
             f"{key}.from: {stage.start} has one network for each fold of {start.data}, so which one is not clear",
             f"Train {name} on {start.data} too, or {stage.start} on a source without folds",
         )
+
+
+def _check_head(key: str, stage: Stage, recipe: Recipe) -> None:
+    """Whether the dense layers that are taken tell what the stage tells."""
+    if not stage.head:
+        return
+    passed, start = [], stage.start
+    while start in recipe.stages:
+        passed.append(start)
+        start = recipe.stages[start].start
+    check_known(f"{key}.head", stage.head, passed, "stage before it")
+    other = recipe.stages[stage.head]
+    for setting in ("data", "target", "points", "loss"):
+        if getattr(other, setting) != getattr(stage, setting):
+            raise MienError(
+                f"{key}.head: {stage.head} has another {setting}, so its dense layers do not fit",
+                f"Give both the same {setting}",
+            )
 
 
 def _check_parts(key: str, stage: Stage, architecture: str) -> None:
@@ -304,7 +327,7 @@ def _check_test(key: str, arm: Row | Arm, metrics: Iterable[str], stages: Mappin
     tests = [test for test in members[0].tests if all(test in member.tests for member in members)]
     test = arm.test or data
     check_known(f"{key}.test", test, [data, *tests], f"test of {arm.stage}")
-    is_tested = any(metric not in ("training_accuracy", *COST_METRICS) for metric in metrics)
+    is_tested = any(metric not in ("training_accuracy", "training_landmark_error", *COST_METRICS) for metric in metrics)
     if is_tested and test == data and recipe.sources[test].split.kind == "everything":
         raise MienError(
             f"{key}.test: {arm.stage} is trained on everything in {test}, so it cannot be tested on it",

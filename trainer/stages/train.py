@@ -21,7 +21,7 @@ from trainer.models.counting import count
 from trainer.models.transfer import replace_parts, unfreeze
 from trainer.models.weights import load_start_weights
 from trainer.stages.answers import answer
-from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from, write_card
+from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from, take_head, write_card
 from trainer.stages.fit import fit, remove_state
 from trainer.stages.job_result import JobResult, JobTest, answers_file, write_job
 from trainer.stages.jobs import Job, Trained
@@ -59,13 +59,19 @@ def train_job(
     network = build_network(stage.architecture or recipe.architecture, part.outputs, seed, stage.dropout)
     past = _start(network, job, recipe, folder)
     replace_parts(network, stage.replace, seed)
-    trained = unfreeze(network, stage.unfreeze)
+    if stage.head:
+        take_head(network, folder / _before(job, stage.head).place)
+    trained = 0.0 if stage.head else unfreeze(network, stage.unfreeze)
     criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights)
 
     def part_of_epoch(done: int, total: int) -> None:
         tell(done / total)
 
-    epochs = fit(network, criterion, batches, validation, stage, fabric, own, seed, tell, part_of_epoch)
+    epochs = (
+        []
+        if stage.head
+        else fit(network, criterion, batches, validation, stage, fabric, own, seed, tell, part_of_epoch)
+    )
     card = _card(network, stage, past, _step(job, recipe, material.lineage_name(stage.data), part.train, epochs))
     if fabric.is_global_zero:  # before the tests: whatever becomes of them, the network is there
         card = save_checkpoint(own, network, card)
@@ -91,6 +97,13 @@ def train_job(
         write_job(own, _result(network, card, trained, training, used, epochs, tested))
         remove_state(own)
     fabric.barrier()
+
+
+def _before(job: Job, stage: str) -> Job:
+    """Of the jobs that a job has come from, that of a stage."""
+    while job.start is not None and job.stage != stage:
+        job = job.start
+    return job
 
 
 def _seed_of_member(seed: int, member: int) -> int:
@@ -186,6 +199,7 @@ def _result(
         parameters=counts.parameters,
         macs=counts.macs,
         has_classes=bool(network.outputs.labels),
+        has_landmarks=bool(network.outputs.points),
         lineage=card.lineage_text,
         trained=trained,
         people=None if training.people is None else list(training.people),
