@@ -55,6 +55,22 @@ def teach(people: People, person_id: str, seeds: range, place: str = "") -> list
     return [one for one in results if isinstance(one, Labelled)]
 
 
+def enroll_family(people: People) -> None:
+    """The group family, with anna and bob."""
+    people.enroll(enrolment("family", Kind.GROUP))
+    for person_id in ("anna", "bob"):
+        people.enroll(enrolment(person_id, groups=("family",)))
+
+
+def leave_a_family(people: People) -> None:
+    """Bob, whose moments are in the head of the family, is not of it any more."""
+    enroll_family(people)
+    teach(people, "anna", range(20))
+    teach(people, "bob", range(20, 60))
+    assert personalise(people, "family", "sgd", 400).success
+    people.enroll(enrolment("bob"))
+
+
 def personalise(people: People, person_id: str, learner: str = "", steps: int = 0) -> Any:
     return people.personalise(Personalise(person_id, learner, steps), lambda progress: None, lambda: False)
 
@@ -259,9 +275,7 @@ def test_cancelled_learning_leaves_nothing(people: People) -> None:
 
 
 def test_learning_ends_when_one_of_its_people_is_forgotten(people: People) -> None:
-    people.enroll(enrolment("family", Kind.GROUP))
-    people.enroll(enrolment("anna", groups=("family",)))
-    people.enroll(enrolment("bob", groups=("family",)))
+    enroll_family(people)
     teach(people, "anna", range(20))
     teach(people, "bob", range(20, 40))
     forgotten = []
@@ -389,9 +403,7 @@ def test_labels_one_by_one_give_the_head_of_all_at_once(people: People, tmp_path
 
 
 def test_to_forget_removes_what_others_learned_from_the_person(people: People) -> None:
-    people.enroll(enrolment("family", Kind.GROUP))
-    people.enroll(enrolment("anna", groups=("family",)))
-    people.enroll(enrolment("bob", groups=("family",)))
+    enroll_family(people)
     teach(people, "anna", range(20))
     without_bob = personalise(people, "family").head
     teach(people, "bob", range(20, 40))
@@ -408,13 +420,7 @@ def test_to_forget_removes_what_others_learned_from_the_person(people: People) -
 
 
 def test_to_forget_removes_what_was_learned_on_from_a_head_of_the_person(people: People) -> None:
-    people.enroll(enrolment("family", Kind.GROUP))
-    people.enroll(enrolment("anna", groups=("family",)))
-    people.enroll(enrolment("bob", groups=("family",)))
-    teach(people, "anna", range(20))
-    teach(people, "bob", range(20, 60))
-    assert personalise(people, "family", "sgd", 400).success
-    people.enroll(enrolment("bob"))  # not of the family any more
+    leave_a_family(people)
     later = personalise(people, "family", "sgd", 400)
     assert (later.success, later.head.version, later.samples) == (True, 2, 20)
     assert people.forget("bob").heads_in_use == (StoredHead("family", 0, b""),)
@@ -422,13 +428,7 @@ def test_to_forget_removes_what_was_learned_on_from_a_head_of_the_person(people:
 
 
 def test_learning_on_from_a_head_ends_when_one_is_forgotten_whose_moments_are_in_it(people: People) -> None:
-    people.enroll(enrolment("family", Kind.GROUP))
-    people.enroll(enrolment("anna", groups=("family",)))
-    people.enroll(enrolment("bob", groups=("family",)))
-    teach(people, "anna", range(20))
-    teach(people, "bob", range(20, 60))
-    assert personalise(people, "family", "sgd", 400).success
-    people.enroll(enrolment("bob"))
+    leave_a_family(people)
 
     def forget(progress: Progress) -> None:
         if any(one.person_id == "bob" for one in people.list_people()):
