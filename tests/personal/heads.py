@@ -15,6 +15,7 @@ from mien.personal.statistics import measure_statistics
 
 LABELS = CANONICAL_LABELS[:4]
 EMBEDDING = 10
+FACE_PARTS = ("eyebrows", "eyes", "nose", "mouth", "jaw")
 
 
 def part(name: str, start: int, stop: int, *layers: tuple[str, str]) -> dict[str, Any]:
@@ -53,6 +54,22 @@ HEADS: dict[str, tuple[dict[str, Any], dict[str, tuple[int, int]]]] = {
             )
         },
         {"e1": (5, 6), "e2": (4, 5), "m": (4, 6)},
+    ),
+    "five parts": (  # as paper 004's: three layers each
+        {
+            "classes": output(
+                "reliability_of_softmax",
+                *(
+                    part(name, place, place + 6, (f"{name}1", "relu"), (f"{name}2", "relu"), (name, "linear"))
+                    for place, name in enumerate(FACE_PARTS)
+                ),
+            )
+        },
+        {
+            layer: size
+            for name in FACE_PARTS
+            for layer, size in ((f"{name}1", (8, 6)), (f"{name}2", (6, 8)), (name, (4, 6)))
+        },
     ),
     "twins": (
         {

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.expression.combining import combine
 from mien.expression.head import Head
 from mien.personal.dense import Dense, Dropout
 from mien.personal.learners.loss import loss_and_gradients, loss_of
@@ -28,7 +29,11 @@ def test_says_what_the_head_says(kind: str) -> None:
     logits = [values[part.last] for part in dense.parts if part.output == "classes"]
     if logits:
         odds = [np.exp(one) / np.exp(one).sum(axis=1, keepdims=True) for one in logits]
-        np.testing.assert_allclose(np.mean(odds, axis=0), prediction.probabilities, rtol=1e-4, atol=1e-6)
+        outputs = base.spec.classes
+        assert outputs is not None
+        np.testing.assert_allclose(
+            combine(outputs.rule, np.stack(odds)), prediction.probabilities, rtol=1e-4, atol=1e-6
+        )
 
 
 @kinds

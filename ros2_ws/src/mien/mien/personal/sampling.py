@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.expression.combining import combine
 from mien.expression.head import Prediction, softmax
 from mien.personal.dense import Dense, Dropout
 from mien.personal.samples import Array, BaseHead
@@ -152,7 +153,8 @@ def _outputs(head: BaseHead, dense: Dense, embeddings: Array, dropout: Dropout) 
     values = dense.forward(head.tensors, embeddings, dropout).values
     classes = [softmax(values[part.last]) for part in dense.parts if part.output == "classes"]
     affect = [values[part.last] * _unit(head) for part in dense.parts if part.output != "classes"]
-    probabilities = [np.mean(classes, axis=0)] if classes else []
+    told = head.spec.classes
+    probabilities = [] if told is None else [combine(told.rule, np.stack(classes))]
     return np.concatenate([*probabilities, *affect], axis=1, dtype=np.float64)
 
 
