@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,16 +15,18 @@ from export.card import model_card
 from export.figures import measured
 from export.graph import export_graph
 from export.half import to_fp16
-from export.manifest import check_cards, describe, join_figures
+from export.manifest import check_cards, describe, join_figures, part_names, with_rule
 from export.output import new_bundle, write_file
 from export.qdq import quantised_share, read_model
 from export.quantize import quantize
+from export.statistics import head_statistics
 from mien.bundle import (
     MANIFEST_VERSION,
     BackboneSpec,
     Bundle,
     File,
     HeadFile,
+    InputSpec,
     LandmarksSpec,
     Manifest,
     Precision,
@@ -31,10 +34,12 @@ from mien.bundle import (
     open_bundle,
 )
 from mien.errors import MienError
+from mien.expression.combining import Rule
 from mien.expression.head import Head
 from mien.expression.head_file import encode_head
 from mien.expression.recogniser import Recogniser
 from mien.models.default_bundle import default_bundle
+from mien.personal.samples import BaseHead, Tensors
 from mien.runtime.backend import BackendOptions
 from trainer.data.face_squares import landmarks_model
 from trainer.data.sample import Tell
@@ -51,6 +56,7 @@ def export_bundle(
     *,
     precisions: Sequence[Precision] = ("fp32",),
     has_feature_map: bool = False,
+    rule: Rule | None = None,
     name: str | None = None,
     say: Say = lambda _: None,
     tell: Tell = lambda _done, _total: None,
@@ -63,6 +69,7 @@ def export_bundle(
         folder: of the bundle.
         precisions: of the backbone; fp32 is always there.
         has_feature_map: the graph also gives the last map before it is pooled, for explanations.
+        rule: how the expressions that several networks tell are combined; None = as a bundle has it, else their mean.
         name: of the model; None = made of architecture and data, or as the bundle has it.
         say: told what is being done.
         tell: told how much of it is done, where it takes long.
@@ -74,30 +81,45 @@ def export_bundle(
     """
     if not sources:
         raise MienError("There is nothing to export", "Name a checkpoint, or a bundle")
+    wanted = _Wanted(sources, precisions, has_feature_map, rule, say, tell)
     with new_bundle(folder) as partial:
         if any(source.suffix == ".zip" or (source / "manifest.json").is_file() for source in sources):
-            manifest = _add_to_bundle(sources, has_feature_map, partial, precisions, say, tell)
+            manifest = _add_to_bundle(wanted, partial)
         else:
-            manifest = _from_checkpoints(sources, has_feature_map, partial, precisions, say, tell)
+            manifest = _from_checkpoints(wanted, partial)
         _finish(partial, msgspec.structs.replace(manifest, name=name or manifest.name), say)
     return open_bundle(folder)
 
 
-def _from_checkpoints(
-    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], say: Say, tell: Tell
-) -> Manifest:
+class _Wanted(NamedTuple):
+    """What `export_bundle` was asked for."""
+
+    sources: Sequence[Path]
+    precisions: Sequence[Precision]
+    has_feature_map: bool
+    rule: Rule | None
+    say: Say
+    tell: Tell
+
+
+def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
     """Write all files of a new bundle but card and manifest."""
+    sources, precisions, say = wanted.sources, wanted.precisions, wanted.say
     opened = [open_network(source) for source in sources]
     networks, cards = [network for network, _ in opened], [card for _, card in opened]
     check_cards(sources, cards)
     if cards[0].crop.kind == "uncropped":
         say("warning: trained on whole pictures; in a camera's image it sees the scene, not one face")
-    known = []
+    names = part_names(cards)
+    spec, tensors = make_head(networks, names)
+    if wanted.rule is not None:
+        spec = with_rule(spec, wanted.rule)
+    known = np.empty(0, np.float32)
     if "int8" in precisions:  # before the long work, as they may be out of reach
         say("int8: cutting pictures that it was trained on")
-        known = [calibration_pictures(source, tell=tell) for source in sources]
+        known = calibration_pictures(sources, cards[0].input, tell=wanted.tell)
     say("fp32: writing the graph, and comparing it with torch")
-    fp32 = export_graph(networks, has_feature_map)
+    fp32 = export_graph(networks, wanted.has_feature_map)
     base = open_bundle(default_bundle())
     detector, landmarks = base.manifest.detector, _write_landmarks(folder, cards[0])
     words = describe(cards, [] if landmarks is None else [f"Landmarks: {landmarks.file.licence}"])
@@ -105,10 +127,9 @@ def _from_checkpoints(
     origin = f"{words.lineage} ({by})", words.licence
 
     size = sum(card.embedding_size for card in cards)
-    spec, tensors = make_head(networks)
 
     def int8() -> bytes:
-        return quantize(fp32, np.concatenate(known), Head(spec, tensors, len(words.labels), size), tell)
+        return quantize(fp32, known, Head(spec, tensors, len(words.labels), size), wanted.tell)
 
     write_file(folder, detector.file.path, base.read(detector.file))
     backbone = BackboneSpec(
@@ -117,51 +138,68 @@ def _from_checkpoints(
         crop=cards[0].crop,
         embedding_output="embedding",
         embedding_size=size,
-        feature_map_output="feature_map" if has_feature_map else None,
+        feature_map_output="feature_map" if wanted.has_feature_map else None,
     )
-    head = write_file(folder, "head.safetensors", encode_head(tensors, backbone.embedding_id, words.labels))
+    statistics, on = _statistics(BaseHead(spec, tensors, words.labels, size, None), fp32, backbone.input, wanted)
+    encoded = encode_head({**tensors, **statistics}, backbone.embedding_id, words.labels)
+    head = File("head.safetensors", write_file(folder, "head.safetensors", encoded), origin[0] + on, origin[1])
     return Manifest(
         format="mien-bundle",
         version=MANIFEST_VERSION,
         **words._asdict(),
         detector=detector,
         backbone=backbone,
-        head=HeadFile(File("head.safetensors", head, *origin), spec),
+        head=HeadFile(head, spec),
         landmarks=landmarks,
-        accuracy=join_figures([measured(source) for source in sources]),
+        accuracy=join_figures(names, [measured(source) for source in sources]),
     )
 
 
-def _add_to_bundle(
-    sources: Sequence[Path], has_feature_map: bool, folder: Path, precisions: Sequence[Precision], say: Say, tell: Tell
-) -> Manifest:
+def _statistics(base: BaseHead, fp32: bytes, spec: InputSpec, wanted: _Wanted) -> tuple[Tensors, str]:
+    """Statistics of the training data, and in words on what they were measured; nothing where there are no data."""
+    wanted.say("head: measuring what the training data look like")
+    try:
+        found, faces = head_statistics(base, fp32, spec, wanted.sources, wanted.tell)
+    except MienError as error:
+        wanted.say(
+            f"warning: no statistics of the training data, which prototypes, lda and recentre need ({error.problem})"
+        )
+        return {}, ""
+    return found, f"; statistics of {faces:,} of the faces that it was trained on"
+
+
+def _add_to_bundle(wanted: _Wanted, folder: Path) -> Manifest:
     """Write the files of a bundle again, with the precisions that it lacks."""
-    bundle = open_bundle(sources[0])
+    bundle = open_bundle(wanted.sources[0])
     manifest, backbone = bundle.manifest, bundle.manifest.backbone
-    if len(sources) > 1:
+    if len(wanted.sources) > 1:
         raise MienError(f"{bundle.path} is a bundle and cannot be put together with others", "Name checkpoints only")
     if "fp32" not in backbone.files or backbone.embedding_output != "embedding":
         raise MienError(
             f"{bundle.path} has no backbone in fp32 with an output 'embedding'", "Export its checkpoint again"
         )
-    if has_feature_map and backbone.feature_map_output is None:
+    if wanted.has_feature_map and backbone.feature_map_output is None:
         raise MienError(f"{bundle.path} was made without a feature map", "Export its checkpoint again with it")
     Recogniser(bundle, BackendOptions(precision="fp32")).close()
     for file in bundle.files():
         if file != manifest.card:
             write_file(folder, file.path, bundle.read(file))
     fp32 = backbone.files["fp32"]
-    added: list[Precision] = [precision for precision in precisions if precision not in backbone.files]
+    added: list[Precision] = [precision for precision in wanted.precisions if precision not in backbone.files]
     data, head = bundle.read(fp32), bundle.load_head()
     new = _write_precisions(
         folder,
         data,
         added,
-        lambda: quantize(data, rendered_pictures(bundle, tell=tell), head, tell),
+        lambda: quantize(data, rendered_pictures(bundle, tell=wanted.tell), head, wanted.tell),
         (fp32.source, fp32.licence),
-        say,
+        wanted.say,
     )
-    return msgspec.structs.replace(manifest, backbone=msgspec.structs.replace(backbone, files=backbone.files | new))
+    head_file = manifest.head
+    if wanted.rule is not None:
+        head_file = msgspec.structs.replace(head_file, spec=with_rule(head_file.spec, wanted.rule))
+    backbone = msgspec.structs.replace(backbone, files=backbone.files | new)
+    return msgspec.structs.replace(manifest, head=head_file, backbone=backbone)
 
 
 def _write_precisions(

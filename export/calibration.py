@@ -1,68 +1,51 @@
-"""Pictures to calibrate int8 on: those that a network was trained on, never those that it is tested on."""
+"""Pictures to calibrate int8 on: those that networks were trained on, never those that they are tested on."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from export.faces import rendered_faces
-from mien.bundle import Bundle
-from mien.errors import MienError
+from export.training_faces import training_faces
+from mien.bundle import Bundle, InputSpec
 from trainer.data.augmentation import middle
-from trainer.data.crops import open_crops
 from trainer.data.sample import Tell
-from trainer.data.splits import draw
-from trainer.stages.checkpoint import load_card
-from trainer.stages.claim import Claim, read_claim
-from trainer.stages.material import Material
 
 PICTURES = 192
 _SEED = 70_001
 """Of rendered people whom no recipe and no other measurement has."""
-_PLACE = re.compile(r"seed(\d+)/([a-z][a-z0-9_]*)(?:/fold(\d+))?")
-"""Of a job within its run."""
 
 
 def calibration_pictures(
-    checkpoint: Path, count: int = PICTURES, tell: Tell = lambda _done, _total: None
+    checkpoints: Sequence[Path],
+    spec: InputSpec,
+    count: int = PICTURES,
+    tell: Tell = lambda _done, _total: None,
 ) -> NDArray[np.float32]:
-    """Pictures of the training part of the stage that left a checkpoint, evenly from its classes, as the robot cuts.
+    """Pictures of the training parts of the stages that left checkpoints, as the robot cuts them.
 
     Args:
-        checkpoint: folder of a checkpoint, in the folder of its run.
-        count: at most so many.
+        checkpoints: folders of checkpoints, in the folders of their runs.
+        spec: the input that they share.
+        count: at most so many of each, evenly from its classes; the same ones count once.
         tell: told how many pictures of the data are cut, where they are not yet.
 
     Returns:
         float32 (N, C, H, W), the network's input.
 
     Raises:
-        MienError: the checkpoint lies in no run, its data cannot be had, or they are of one class only.
+        MienError: a checkpoint lies in no run, its data cannot be had, or they are of one class only.
     """
-    card = load_card(checkpoint)
-    claim, stage_name, seed, fold = _find_run(checkpoint)
-    # Of tests on other data nothing is wanted here.
-    stage = msgspec.structs.replace(claim.recipe.stages[stage_name], tests=())
-    recipe = msgspec.structs.replace(claim.recipe, stages={**claim.recipe.stages, stage_name: stage})
-    material = Material(recipe, None if claim.root is None else Path(claim.root), claim.side, claim.without)
-    material.prepare([stage_name], seed + 1, tell)
-    train = material.part(stage_name, seed, fold).train
-    known = [label for label, pictures in train.class_counts.items() if pictures]
-    if train.labels and len(known) < 2:
-        raise MienError(
-            f"{checkpoint}: all pictures that it was trained on are of one class ({', '.join(known) or 'none'})",
-            "int8 needs pictures of all that the network tells apart: export a checkpoint of a whole data set",
-        )
-    dataset = train.crops.dataset
-    crops = open_crops(dataset, stage, card.input, 1.0, tell)
-    numbers = draw(dataset, train.numbers, stage.target, count, seed)
-    return middle(torch.from_numpy(crops.pixels(numbers)), card.input).numpy()
+    found: list[NDArray[np.uint8]] = []
+    for checkpoint in checkpoints:
+        pixels = training_faces(checkpoint, count, tell).pixels
+        if not any(np.array_equal(pixels, other) for other in found):
+            found.append(pixels)
+    return middle(torch.from_numpy(np.concatenate(found)), spec).numpy()
 
 
 def rendered_pictures(
@@ -82,26 +65,3 @@ def rendered_pictures(
         MienError: nothing can be rendered here.
     """
     return rendered_faces(bundle, count, _SEED, tell).pictures
-
-
-class _Place(NamedTuple):
-    """Which job of a run left a checkpoint."""
-
-    claim: Claim
-    stage: str
-    seed: int
-    fold: int
-
-
-def _find_run(checkpoint: Path) -> _Place:
-    whole = checkpoint.resolve()
-    for run in whole.parents:
-        place = _PLACE.fullmatch(whole.relative_to(run).as_posix())
-        if place is not None and (run / "run.json").is_file():
-            claim = read_claim(run)
-            if place[2] in claim.recipe.stages:
-                return _Place(claim, place[2], int(place[1]), int(place[3] or 0))
-    raise MienError(
-        f"{checkpoint} lies in no run, which would say on what pictures it was trained",
-        "Export int8 from the run's own folder, or leave out int8",
-    )

@@ -9,6 +9,7 @@ from typing import Annotated
 import cyclopts
 
 from mien.bundle import Precision, open_bundle
+from mien.expression.combining import Rule
 from mien.models.default_bundle import default_bundle
 from trainer.data.commands import Json, print_json, progress
 
@@ -18,17 +19,21 @@ def bundle(
     out: Annotated[Path, cyclopts.Parameter(name=["--out", "-o"])],
     precision: Annotated[tuple[Precision, ...], cyclopts.Parameter(consume_multiple=True, negative="")] = ("fp32",),
     feature_map: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    combine: Rule | None = None,
     name: str | None = None,
 ) -> None:
     """Make a bundle for robots, in place of one that is there.
 
     Args:
         checkpoints: folders that stages were saved into; several with the same input and crop become one network with
-            all their outputs, as twins for valence and arousal. Or one bundle, to which precisions are added.
+            all their outputs, as twins for valence and arousal, or the parts of a face. Or one bundle, to which
+            precisions are added.
         out: folder of the bundle.
         precision: of the network: fp32, fp16, int8; fp32 is always there. int8 is calibrated on the pictures that the
             checkpoint was trained on, those of a bundle on rendered faces.
         feature_map: the network also gives its last map before pooling, for explanations.
+        combine: how expressions that several of them tell become one answer: their mean (paper 004, eq. 4; the default)
+            or one that is weighted by reliability, how sure each is of the face.
         name: of the model; by default made of architecture and data.
     """
     from export.bundle import export_bundle  # torch takes seconds to load
@@ -39,6 +44,7 @@ def bundle(
             out,
             precisions=precision,
             has_feature_map=feature_map,
+            rule=combine,
             name=name,
             say=lambda what: print(f"mien-export: {what}", file=sys.stderr, flush=True),
             tell=tell,

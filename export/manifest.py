@@ -12,6 +12,8 @@ import msgspec
 from mien.bundle import CANONICAL_LABELS, Accuracy, ValenceArousalSpec
 from mien.errors import MienError
 from mien.expression.circumplex import CITATION, RUSSELL_MEHRABIAN_1977
+from mien.expression.combining import Rule
+from mien.expression.head import HeadSpec
 from mien.models.build_default_bundle import DETECTOR_DATA
 from trainer.stages.checkpoint import Card
 from trainer.stages.material import JOINT
@@ -42,6 +44,11 @@ def check_cards(folders: Sequence[Path], cards: Sequence[Card]) -> None:
             raise MienError(
                 f"{folder}: its card has no lineage, so nobody could say what it has learned from",
                 "Name a checkpoint that mien-train has made",
+            )
+        if card.outputs.points:
+            raise MienError(
+                f"{folder} tells where landmarks are, and no expression",
+                "Export a stage that learned expressions from there",
             )
         unknown = sorted(set(card.outputs.labels) - set(CANONICAL_LABELS))
         if unknown:
@@ -85,13 +92,41 @@ def describe(cards: Sequence[Card], licences: Iterable[str]) -> Words:
     )
 
 
-def join_figures(figures: Sequence[tuple[Accuracy, ...]]) -> tuple[Accuracy, ...]:
-    """Figures of networks side by side; of several each says whose it is."""
+def part_names(cards: Sequence[Card]) -> tuple[str, ...]:
+    """What the parts of a head are called: as the part of the face whose landmarks a network learned before.
+
+    Of those that learned all landmarks or none, and of several that learned the same, the name is their number, as
+    "network1".
+    """
+    learned = [next((step.points for step in reversed(card.lineage) if step.points), "") for card in cards]
+    return tuple(
+        points if points not in ("", "all") and learned.count(points) == 1 else f"network{number}"
+        for number, points in enumerate(learned, 1)
+    )
+
+
+def with_rule(spec: HeadSpec, rule: Rule) -> HeadSpec:
+    """A head whose parts are combined by another rule.
+
+    Raises:
+        MienError: it has not several that tell classes.
+    """
+    if spec.classes is None or len(spec.classes.parts) < 2:
+        raise MienError(
+            f"There is nothing to combine by {rule}: fewer than two of the networks tell expressions",
+            "Name several checkpoints that tell the same expressions, or leave out --combine",
+        )
+    name = "mean_of_softmax" if rule == "mean" else "reliability_of_softmax"
+    return msgspec.structs.replace(spec, classes=msgspec.structs.replace(spec.classes, combine=name))
+
+
+def join_figures(names: Sequence[str], figures: Sequence[tuple[Accuracy, ...]]) -> tuple[Accuracy, ...]:
+    """Figures of networks side by side; of several each says whose it is, by name."""
     if len(figures) == 1:
         return figures[0]
     return tuple(
-        msgspec.structs.replace(one, note="; ".join(filter(None, [f"network {number} alone", one.note])))
-        for number, of_network in enumerate(figures, 1)
+        msgspec.structs.replace(one, note="; ".join(filter(None, [f"{name} alone", one.note])))
+        for name, of_network in zip(names, figures, strict=True)
         for one in of_network
     )
 

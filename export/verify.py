@@ -19,6 +19,7 @@ from export.parity import Parity, compare
 from export.qdq import is_quantised, quantised_share, read_model
 from mien.bundle import Bundle, Precision
 from mien.errors import MienError
+from mien.expression.combining import Rule, combine
 from mien.expression.recogniser import Recogniser, Recognition
 from mien.runtime.backend import BackendOptions
 from mien.runtime.onnx_graph import graph_problems
@@ -118,7 +119,9 @@ def _compare_all(
     fp32 = _classify(bundle, "fp32", faces.pictures)
     found = []
     if networks:
-        in_torch = _classify_in_torch(networks, faces.pictures)
+        outputs = bundle.manifest.head.spec.classes
+        rule = "mean" if outputs is None else outputs.rule
+        in_torch = _classify_in_torch(networks, rule, faces.pictures)
         if in_torch.embeddings.shape != fp32.embeddings.shape:
             raise MienError(
                 f"{', '.join(map(str, checkpoints))}: their embeddings have {in_torch.embeddings.shape[1]} numbers, "
@@ -140,16 +143,17 @@ def _classify(bundle: Bundle, precision: Precision, pictures: NDArray[np.float32
     return _joined(parts)
 
 
-def _classify_in_torch(networks: Sequence[Network], pictures: NDArray[np.float32]) -> Recognition:
-    """What the checkpoints say: their embeddings one after the other, and the mean of what several of them tell."""
-    return _joined([_one_batch_in_torch(networks, torch.from_numpy(batch)) for batch in _batches(pictures)])
+def _classify_in_torch(networks: Sequence[Network], rule: Rule, pictures: NDArray[np.float32]) -> Recognition:
+    """What the checkpoints say: their embeddings one after the other, and what several of them tell combined."""
+    return _joined([_one_batch_in_torch(networks, rule, torch.from_numpy(batch)) for batch in _batches(pictures)])
 
 
 @torch.no_grad()
-def _one_batch_in_torch(networks: Sequence[Network], batch: torch.Tensor) -> Recognition:
+def _one_batch_in_torch(networks: Sequence[Network], rule: Rule, batch: torch.Tensor) -> Recognition:
     told = [network(batch) for network in networks]
+    classes = [one.classes.softmax(dim=1).numpy() for one in told if one.classes is not None]
     return Recognition(
-        probabilities=_mean([one.classes.softmax(dim=1) for one in told if one.classes is not None], (len(batch), 0)),
+        probabilities=combine(rule, np.stack(classes)) if classes else np.empty((len(batch), 0), np.float32),
         valence=_mean([one.valence.clamp(-1, 1) for one in told if one.valence is not None], (len(batch),)),
         arousal=_mean([one.arousal.clamp(-1, 1) for one in told if one.arousal is not None], (len(batch),)),
         part_confidences=np.empty((len(batch), 0), np.float32),

@@ -35,6 +35,10 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return run(tmp_path / "data", make_recipe(), "--only", "first") / "seed0/first"
 
 
+def calibration(checkpoint: Path, *count: int) -> Any:
+    return calibration_pictures([checkpoint], load_card(checkpoint).input, *count)
+
+
 def brightness(checkpoint: Path, pictures: Any) -> list[int]:
     """The one grey value of each picture, as it was stored."""
     spec = load_card(checkpoint).input
@@ -49,31 +53,40 @@ def test_only_pictures_of_the_training_part_are_taken(trained: Path) -> None:
                    for examples in (part.train, part.test))  # fmt: skip
     assert claim.data != RENDERED
     assert test
-    found = brightness(trained, calibration_pictures(trained))
+    found = brightness(trained, calibration(trained))
     assert found == sorted(train)
     assert not test & set(found)
 
 
 def test_few_are_taken_evenly_from_the_classes(trained: Path) -> None:
-    found = brightness(trained, calibration_pictures(trained, 6))
+    found = brightness(trained, calibration(trained, 6))
     classes = [value // (5 * EACH) for value in found]
     assert [classes.count(place) for place in range(len(LABELS))] == [2, 2, 2]
+
+
+def test_the_same_pictures_count_once(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained.parent, trained.parents[1] / "seed1")  # other pictures, of another division
+    spec = load_card(trained).input
+    both = calibration_pictures([trained, trained, trained.parents[1] / "seed1/first"], spec)
+    once = [calibration(place) for place in (trained, trained.parents[1] / "seed1/first")]
+    np.testing.assert_array_equal(both, np.concatenate(once))
+    assert not np.array_equal(*once)
 
 
 def test_a_checkpoint_without_its_run_is_refused(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "elsewhere")
     with pytest.raises(MienError, match="lies in no run"):
-        calibration_pictures(tmp_path / "elsewhere")
+        calibration(tmp_path / "elsewhere")
 
 
 def test_pictures_of_one_class_are_refused(trained: Path, tmp_path: Path) -> None:
     for label in LABELS[1:]:
         shutil.rmtree(tmp_path / "data/folder" / label)
     with pytest.raises(MienError, match=f"of one class \\({LABELS[0]}\\)"):
-        calibration_pictures(trained)
+        calibration(trained)
 
 
 def test_data_that_are_gone_are_named(trained: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "data")
     with pytest.raises(MienError, match="folder"):
-        calibration_pictures(trained)
+        calibration(trained)

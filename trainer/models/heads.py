@@ -15,23 +15,25 @@ from trainer.models import Network
 Tensors = dict[str, NDArray[np.float32]]
 
 
-def make_head(networks: Sequence[Network]) -> tuple[HeadSpec, Tensors]:
+def make_head(networks: Sequence[Network], names: Sequence[str] = ()) -> tuple[HeadSpec, Tensors]:
     """Take the dense layers as they are; each network has its slice of the embedding, in the order of `export_graph`.
 
     Classes that several networks tell are the mean of their probabilities (paper 004, eq. 4).
 
     Args:
         networks: trained; valence is told by one of them at most, and so is arousal.
+        names: what their parts of the head are called, where there are several; none = network1, network2 and so on.
 
     Returns:
         The outputs, and the tensors of `head.safetensors`, float32, by name: "dense1.weight", "classes.bias" and so
-        on, after "network1." where there are several networks.
+        on, after the name of the part, as "network1.", where there are several networks.
     """
+    names = names or [f"network{number}" for number, _ in enumerate(networks, 1)]
     tensors: Tensors = {}
     parts: dict[str, list[HeadPartSpec]] = {"classes": [], "valence": [], "arousal": []}
     start = 0
-    for number, network in enumerate(networks, 1):
-        name, prefix = (f"network{number}", f"network{number}.") if len(networks) > 1 else ("face", "")
+    for network, own in zip(networks, names, strict=True):
+        name, prefix = (own, f"{own}.") if len(networks) > 1 else ("face", "")
         stop = start + network.architecture.embedding_size
         *hidden, last = list(network.parts)[network.architecture.groups :]
         below = tuple(_add(tensors, prefix + part, network.parts[part], "relu") for part in hidden)

@@ -24,8 +24,6 @@ Array = NDArray[np.float32]
 _Floats = TypeVar("_Floats", bound="np.floating[Any]")
 Activation = Literal["linear", "relu", "tanh"]
 Combine = Literal["softmax", "linear", "mean_of_softmax", "reliability_of_softmax"]
-RULES: Mapping[Combine, Rule] = {"mean_of_softmax": "mean", "reliability_of_softmax": "reliability"}
-"""How several parts that tell the classes are combined."""
 
 
 class DenseLayerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +53,11 @@ class HeadOutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     combine: Combine
     parts: tuple[HeadPartSpec, ...]
+
+    @property
+    def rule(self) -> Rule:
+        """How its parts' probabilities become one answer; of one part they are that answer by any rule."""
+        return "reliability" if self.combine == "reliability_of_softmax" else "mean"
 
 
 class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +127,6 @@ class Head:
         _check_outputs(spec, classes)
         plan = _Plan(tensors, embedding_size)
         self.spec = spec
-        self._rule = RULES.get(spec.classes.combine, "mean") if spec.classes is not None else "mean"
         self._classes = [] if spec.classes is None else plan.add("classes", spec.classes, classes)
         self._valence = None if spec.valence is None else plan.add("valence", spec.valence, 1)[0]
         self._arousal = None if spec.arousal is None else plan.add("arousal", spec.arousal, 1)[0]
@@ -146,7 +148,7 @@ class Head:
         several = per_part if len(per_part) > 1 else []
         nothing = np.empty((len(embeddings), 0), np.float32)
         return Prediction(
-            probabilities=combine(self._rule, np.stack(per_part)) if per_part else nothing,
+            probabilities=nothing if self.spec.classes is None else combine(self.spec.classes.rule, np.stack(per_part)),
             valence=None if self._valence is None else values[self._valence][:, 0],
             arousal=None if self._arousal is None else values[self._arousal][:, 0],
             part_confidences=np.stack([one.max(axis=1) for one in several], axis=1) if several else nothing,
@@ -212,7 +214,7 @@ def _check_outputs(spec: HeadSpec, classes: int) -> None:
     for name, output in (("classes", spec.classes), ("valence", spec.valence), ("arousal", spec.arousal)):
         if output is None:
             continue
-        if not output.parts or (output.combine not in RULES and len(output.parts) != 1):
+        if not output.parts or (output.combine in ("softmax", "linear") and len(output.parts) != 1):
             raise _head_error(f"output {name}: combine rule {output.combine} cannot take {len(output.parts)} parts")
         if name == "classes" and output.combine == "linear":
             raise _head_error("output classes: combine rule linear gives no probabilities")
