@@ -133,6 +133,18 @@ def test_panels_do_not_hide_other_faces_where_there_is_room() -> None:
         assert (inside == 128).all()
 
 
+def test_landmarks_are_dots_in_the_face_and_those_beyond_the_picture_or_not_finite_are_not_drawn() -> None:
+    box = Box(200, 100, 120, 150)
+    strange = np.float32([[-5, 20], [700, 20], [np.nan, 20], [np.inf, 20], [1e30, -1e30]])
+    points = np.concatenate([np.float32([[230, 150], [280, 190]]), strange])
+    plain, drawn = (draw_all(grey(), [replace(face(box), landmarks=given)]) for given in (None, points))
+    rows, columns = np.nonzero((plain != drawn).any(axis=2))
+    for x, y in points[:2].astype(int):
+        assert (drawn[y, x] > 200).all()
+    near = [np.hypot(columns - x, rows - y) <= 3 for x, y in points[:2]]
+    assert (near[0] | near[1]).all()
+
+
 side = st.integers(1, 900)
 position = st.floats(-2000, 2000)
 extent = st.floats(0, 2000)

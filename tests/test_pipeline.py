@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from mien.bundle import Bundle, open_bundle
+from mien.bundle import Bundle, CropSpec, File, InputSpec, LandmarksSpec, encode_manifest, open_bundle
 from mien.errors import MienError
 from mien.expression.head import Head
 from mien.expression.recogniser import HeadInUse, HeadsInUse
-from mien.faces.detector import Box, Image, intersection_over_union
+from mien.faces.crop import crop_square
+from mien.faces.detector import Box, Detection, Image, intersection_over_union
+from mien.faces.landmarks import TRUSTED_FROM
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
 from mien.pipeline import FaceAffect, Frame, Pipeline, PipelineSettings
+from mien.records import record_of
 from mien.sources import open_source
+from tests.faces.template import TEMPLATE, constant_network, spec
 
 PERIOD_S = 1 / 24
 
@@ -227,3 +238,136 @@ def test_settings_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(MienError, match=word):
         make_pipeline(**settings)
+
+
+# --- landmarks ---
+
+
+def with_landmarks(folder: Path, model: bytes, spec: LandmarksSpec) -> Bundle:
+    """The default bundle with landmarks that its faces are cut by."""
+    shutil.copytree(default_bundle(), folder)
+    (folder / spec.file.path).write_bytes(model)
+    manifest = open_bundle(folder).manifest
+    landmarks = replace(spec, file=replace(spec.file, sha256=hashlib.sha256(model).hexdigest()))
+    backbone = replace(manifest.backbone, crop=CropSpec("inner", 0.2))
+    changed = replace(manifest, landmarks=landmarks, backbone=backbone)
+    (folder / "manifest.json").write_bytes(encode_manifest(changed))
+    return open_bundle(folder)
+
+
+def test_landmarks_are_located_in_every_face_and_the_crop_follows_them(tmp_path: Path, images: list[Image]) -> None:
+    bundle = with_landmarks(tmp_path / "bundle", constant_network(TEMPLATE), spec())
+    numbers = count(1)
+    pipeline = Pipeline(bundle, PipelineSettings(), lambda: f"f{next(numbers)}")
+    pair = np.hstack([images[0], images[0]])
+    for i in range(4):
+        left, right = pipeline.process([Frame(pair, "c", i * PERIOD_S)])[0]
+        for face in (left, right):
+            assert face.landmarks is not None
+            assert face.landmarks.shape == (68, 2)
+            assert (face.landmark_confidences == 1).all()
+            middle = face.landmarks.mean(axis=0) - face.box.center
+            assert np.abs(middle).max() < 0.15 * face.box.height
+    assert "landmarks" in pipeline.times.ms
+    assert pipeline.landmark_counts == {"trusted": 8}
+    pipeline.close()
+
+
+@pytest.mark.parametrize("points", [np.full((68, 2), np.nan, np.float32), TEMPLATE * 0.01], ids=["NaN", "one place"])
+def test_a_face_whose_landmarks_cannot_be_trusted_is_read_by_its_box(
+    tmp_path: Path, images: list[Image], points: NDArray[np.float32], make_pipeline: Callable[..., Pipeline]
+) -> None:
+    bundle = with_landmarks(tmp_path / "bundle", constant_network(points), spec())
+    pipeline = Pipeline(bundle, PipelineSettings(), lambda: "f1")
+    for (face,) in read(pipeline, images[:3]):
+        assert face.landmarks is not None
+        assert face.landmarks.shape == (5, 2)  # the detector's
+        assert len(face.landmark_confidences) == 0
+        assert face.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert pipeline.landmark_counts == {"not_trusted": 3}
+    pipeline.close()
+    assert "landmarks" not in make_pipeline().times.ms
+
+
+class Says:
+    """A detector that finds what it is told to."""
+
+    runtime, problem = "", None
+
+    def __init__(self) -> None:
+        self.found: list[Detection] = []
+
+    def detect(self, image: Image) -> list[Detection]:
+        del image
+        return self.found
+
+    def close(self) -> None:
+        pass
+
+
+coordinates = st.one_of(st.floats(-700, 700), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e9, 1e30]))
+sizes = st.one_of(st.floats(1, 400), st.sampled_from([np.nan, np.inf, -3.0, 0.0, 12.0, 1e9, 1e30]))
+detections = st.builds(Detection, st.builds(Box, coordinates, coordinates, sizes, sizes), st.just(0.9))
+
+
+@pytest.fixture(scope="module")
+def anywhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Says]:
+    """A pipeline whose detector can be told what to find, with plausible landmarks in every box."""
+    folder = tmp_path_factory.mktemp("anywhere") / "bundle"
+    detector, numbers = Says(), count()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mien.pipeline.make_detector", lambda *_: detector)
+        bundle = with_landmarks(folder, constant_network(TEMPLATE), spec())
+        settings_used = PipelineSettings(detection_interval_frames=1)
+        return Pipeline(bundle, settings_used, lambda: f"f{next(numbers)}"), detector
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(detections, max_size=4), min_size=1, max_size=3))
+def test_whatever_is_taken_for_a_face_no_number_gets_out_that_is_none(
+    anywhere: tuple[Pipeline, Says], found: list[list[Detection]]
+) -> None:
+    pipeline, detector = anywhere
+    image = np.zeros((90, 160, 3), np.uint8)
+    for i, detector.found in enumerate(found):
+        (faces,) = pipeline.process([Frame(image, "c", i / 30)])
+        for face in faces:
+            record_of(face, pipeline.labels)  # refuses what is not finite
+            assert 0 <= face.box.x <= face.box.x + face.box.width <= 160
+            if face.landmarks is not None:
+                assert face.landmark_confidences.mean() >= TRUSTED_FROM
+
+
+def test_tiny_faces_and_those_mostly_beyond_the_border_are_read_without_landmarks(
+    anywhere: tuple[Pipeline, Says],
+) -> None:
+    pipeline, detector = anywhere
+    tiny, beyond, other, behind = Box(20, 20, 9, 12), Box(140, 20, 60, 80), Box(60, 20, 40, 50), Box(75, 25, 30, 40)
+    detector.found = [Detection(box, 0.9) for box in (tiny, beyond, other, behind)]
+    (faces,) = pipeline.process([Frame(np.zeros((90, 160, 3), np.uint8), "borders", 0.0)])
+    located = {face.box: face.landmarks is not None for face in faces}
+    assert located == {tiny: False, beyond.clipped(160, 90): False, other: True, behind: True}
+    for face in faces:
+        assert face.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed; its models are optional")
+def test_the_inner_crop_of_a_still_face_is_still(tmp_path: Path, images: list[Image]) -> None:
+    """One real frame again and again, each time with the noise of a sensor and JPEG, through a published network."""
+    file = File("landmarks.onnx", "0" * 64, "test", "MIT")
+    grey = InputSpec(64, 64, "grey", (0.0,), (1 / 256,))
+    published = LandmarksSpec(file, grey, CropSpec("box", 0.1), "output")
+    bundle = with_landmarks(tmp_path / "bundle", fetch("landmarks_68").read_bytes(), published)
+    pipeline = Pipeline(bundle, PipelineSettings(), lambda: "f1")
+    random = np.random.default_rng(1)
+    squares = []
+    for i in range(110):
+        noisy = np.clip(images[0] + random.normal(0, 8, images[0].shape), 0, 255).astype(np.uint8)
+        jpeg = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+        image = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+        (face,) = pipeline.process([Frame(image, "c", i / 30)])[0]
+        square = crop_square(bundle.manifest.backbone.crop, face.box, face.landmarks, 0, 0)
+        squares.append((*square.center, square.width))
+    pipeline.close()
+    settled = np.array(squares[10:])
+    assert np.ptp(settled, axis=0).max() <= 0.02 * settled[:, 2].mean()

@@ -1,4 +1,4 @@
-"""Draws what was read into the picture: box, id, expression with its confidence, valence and arousal."""
+"""Draws what was read into the picture: box, landmarks, id, expression with its confidence, valence and arousal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.faces.detector import Box, Image
 
@@ -39,6 +40,8 @@ _PANEL = (150.0, 38.0)
 _SMALL_PANEL = (64.0, 15.0)
 _GAP = 4.0
 _SMALL_FACE = 56.0
+_DOT_RADIUS = 0.6
+_SUBPIXEL_BITS = 3  # of the coordinates that OpenCV takes
 
 _Ranked = Sequence[tuple[float, str]]  # probabilities with their labels, highest first
 
@@ -46,10 +49,10 @@ _Ranked = Sequence[tuple[float, str]]  # probabilities with their labels, highes
 def draw(image: Image, faces: Sequence[FaceAffect], labels: Sequence[str]) -> Image:
     """Return a copy of the picture with the faces drawn into it, always uint8 (height, width, 3) BGR.
 
-    Each face has a panel beside its box: a disc with the valence (left to right) and arousal (bottom to top) as a dot,
-    the expression with its confidence in per cent, the id, and a bar of all probabilities, the highest first. Small
-    and crowded faces have the expression and the bar only. Without classes, valence and arousal stand there as numbers,
-    and boxes are white. Panels are put where they hide least of faces and panels.
+    Each face has its landmarks as dots, and a panel beside its box: a disc with the valence (left to right) and arousal
+    (bottom to top) as a dot, the expression with its confidence in per cent, the id, and a bar of all probabilities,
+    the highest first. Small and crowded faces have the expression and the bar only. Without classes, valence and
+    arousal stand there as numbers, and boxes are white. Panels are put where they hide least of faces and panels.
 
     Args:
         image: uint8 (height, width, 3) BGR or (height, width) grey; left as it is.
@@ -60,6 +63,8 @@ def draw(image: Image, faces: Sequence[FaceAffect], labels: Sequence[str]) -> Im
     unit = min(max(canvas.shape[1] / 640.0, 0.75), 4.0)
     for face in faces:
         _draw_box(canvas, face.box, colour_bgr(face.expression), unit)
+        if face.landmarks is not None:
+            _draw_dots(canvas, face.landmarks, unit)
     taken = [face.box for face in faces]
     for face in faces:
         panel, hidden = _place(face.box, _PANEL, canvas, taken, unit)
@@ -121,6 +126,15 @@ def _draw_box(canvas: Image, box: Box, colour: tuple[int, int, int], unit: float
         for y, inwards_y in ((top, 1), (bottom, -1)):
             cv2.line(canvas, (x, y), (x + inwards_x * arm, y), colour, thick)
             cv2.line(canvas, (x, y), (x, y + inwards_y * arm), colour, thick)
+
+
+def _draw_dots(canvas: Image, points: NDArray[np.float32], unit: float) -> None:
+    """Landmarks inside the picture, small and antialiased, so that the face stays readable."""
+    height, width = canvas.shape[:2]
+    inside = points[((points >= 0) & (points <= (width, height))).all(axis=1)]
+    radius = round(_DOT_RADIUS * unit * (1 << _SUBPIXEL_BITS))
+    for x, y in np.round(inside * (1 << _SUBPIXEL_BITS)).astype(int).tolist():
+        cv2.circle(canvas, (x, y), radius, _INK, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _shade(canvas: Image, panel: Box) -> None:

@@ -9,6 +9,7 @@ evaluation on the host.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -170,6 +171,7 @@ class Pipeline:
 
     Attributes:
         heads: whose the faces are and which heads answer for them. Any thread may replace it at any time.
+        landmark_counts: how many faces' landmarks were "trusted" or "not_trusted"; empty without a model of them.
 
     Raises:
         MienError: a model or setting cannot be used.
@@ -196,6 +198,7 @@ class Pipeline:
             self._networks = networks.pop_all()
         self._smoother = Smoother(settings.smoothing_time_constant_s)
         self._landmark_filter = LandmarkFilter()
+        self.landmark_counts: Counter[str] = Counter()
         self._cameras: dict[str, _Camera] = {}
 
     def process(self, frames: Sequence[Frame]) -> list[list[FaceAffect]]:
@@ -314,6 +317,7 @@ class Pipeline:
                 frame, boxes = pairs[0][0], [track.box for _, track in pairs]
                 landmarks = self._landmarks.locate(frame.image, boxes)
                 for i, points in enumerate(landmarks.trusted()):
+                    self.landmark_counts["not_trusted" if points is None else "trusted"] += 1
                     if points is None:
                         result.append(_NOT_LOCATED)
                         continue

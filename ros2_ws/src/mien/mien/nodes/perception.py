@@ -322,6 +322,7 @@ class Perception(LifecycleNode):
                 "sha256": self._bundle.sha256,
                 "runtime": runtimes.pop("backbone"),
                 **{f"runtime.{name}": runtime for name, runtime in runtimes.items()},
+                **{f"landmarks.{name}": str(count) for name, count in list(self._pipeline.landmark_counts.items())},
                 "detector": self._values["detector"],
                 "labels": ", ".join(manifest.labels),
                 "head": self._values["head"] or "the bundle's own",
