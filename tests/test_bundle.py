@@ -50,8 +50,21 @@ def test_only_what_older_robots_cannot_read_gets_the_new_version(small_bundle: P
     outputs = manifest.head.spec.classes
     weighted = HeadSpec(msgspec.structs.replace(outputs, combine="reliability_of_softmax"))
     sure = msgspec.structs.replace(points, confidence_output="sure")
-    for change in ({"head": msgspec.structs.replace(manifest.head, spec=weighted)}, {"landmarks": sure}):
+    clear = msgspec.structs.replace(manifest.backbone.input, contrast="clahe")
+    for change in (
+        {"head": msgspec.structs.replace(manifest.head, spec=weighted)},
+        {"landmarks": sure},
+        {"backbone": msgspec.structs.replace(manifest.backbone, input=clear)},
+    ):
         assert json.loads(encode_manifest(msgspec.structs.replace(manifest, **change)))["version"] == 2
+
+
+def test_contrast_belongs_to_the_embedding_and_none_leaves_it_as_it_was(small_bundle: Path) -> None:
+    backbone = open_bundle(small_bundle).manifest.backbone
+    told = json.loads(msgspec.json.encode(backbone.input))
+    assert "contrast" not in told
+    enhanced = msgspec.structs.replace(backbone.input, contrast="clahe")
+    assert msgspec.structs.replace(backbone, input=enhanced).embedding_id != backbone.embedding_id
 
 
 @pytest.mark.parametrize(
@@ -66,6 +79,14 @@ def test_only_what_older_robots_cannot_read_gets_the_new_version(small_bundle: P
         ({"head.spec.classes": None, "labels": [], "valence_arousal": None}, ["without classes", "valence_arousal"]),
         ({"head.spec.classes": None, "labels": [], "valence_arousal.coordinates": {}}, ["without classes", "source"]),
         ({"backbone.input.mean": [0.0, 0.0]}, ["backbone.input", "grey"]),
+        ({"backbone.input.contrast": "gamma"}, ["backbone.input.contrast", "gamma"]),
+        (
+            {
+                "backbone.input": {"width": 8, "height": 8, "channels": "rgb", "mean": [0.0] * 3, "scale": [1.0] * 3}
+                | {"contrast": "clahe"}
+            },
+            ["backbone.input", "clahe needs grey"],
+        ),
         ({"backbone.crop.kind": "inner"}, ["inner", "landmarks"]),
         ({"backbone.crop.kind": "oval"}, ["backbone.crop.kind"]),
         ({"backbone.files": {}}, ["backbone.files"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,6 +137,24 @@ def test_colour_channels_are_ordered_and_normalised_each_by_its_own(channels: st
     write_crop(image, square, spec, out)
     want = [(image[6:22, 4:24, order[i]].astype(float) - spec.mean[i]) * spec.scale[i] for i in range(3)]
     assert out == pytest.approx(np.array(want), abs=1e-5)
+
+
+def clear(spec: InputSpec) -> InputSpec:
+    return msgspec.structs.replace(spec, contrast="clahe")
+
+
+@settings(deadline=None)
+@given(boxes, st.integers(8, 90))
+def test_contrast_is_enhanced_in_what_the_network_sees(square: Box, side: int) -> None:
+    """OpenCV's CLAHE on the crop, and nothing else, before the values are normalised."""
+    spec = InputSpec(side, side, "grey", (127.5,), (1 / 127.5,))
+    plain, enhanced = np.empty((2, 1, side, side), np.float32)
+    write_crop(picture(), square, spec, plain)
+    write_crop(picture(), square, clear(spec), enhanced)
+    grey = cv2.cvtColor(cut(picture(), square, side, side), cv2.COLOR_BGR2GRAY)
+    assert np.array_equal(plain[0], (grey - np.float32(127.5)) * np.float32(1 / 127.5))
+    wanted = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
+    assert np.array_equal(enhanced[0], (wanted - np.float32(127.5)) * np.float32(1 / 127.5))
 
 
 def test_grey_and_colour_images_fit_grey_and_colour_networks() -> None:

@@ -7,14 +7,13 @@ used before its checksum has been compared; no path of a manifest may leave the 
 from __future__ import annotations
 
 import hashlib
-import stat
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from mien.bundle_files import read_from_bundle, read_head_file
 from mien.errors import MienError
 from mien.expression.head import Head, HeadSpec
 from mien.expression.head_file import decode_head
@@ -22,13 +21,13 @@ from mien.expression.head_file import decode_head
 MANIFEST_VERSION = 2
 """The newest version that is read; `_is_of_version_2` says what it has that 1 has not."""
 CANONICAL_LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
-_MAXIMUM_FILE_BYTES = 1 << 30
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=8192)]
 _EmbeddingSize = Annotated[int, msgspec.Meta(gt=0, le=1 << 20)]  # VGG19's has 25,088, and several stand side by side
 _Unit = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Precision = Literal["fp32", "fp16", "int8"]
+Contrast = Literal["none", "clahe"]
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,10 +39,11 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str
 
 
-class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How pixels become a network's input: resized to width × height, then (value − mean) · scale per channel.
 
-    Values are 0…255 before; `mean` and `scale` have one entry per channel (one for grey, three otherwise).
+    Values are 0…255 before; `mean` and `scale` have one entry per channel (one for grey, three otherwise). With
+    `contrast: clahe` a grey crop's contrast is enhanced in between (`mien.faces.crop.enhance_contrast`).
     """
 
     width: Positive
@@ -51,6 +51,7 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: Literal["grey", "rgb", "bgr"]
     mean: tuple[float, ...]
     scale: tuple[float, ...]
+    contrast: Contrast = "none"
 
     @property
     def depth(self) -> int:
@@ -206,7 +207,7 @@ class Bundle:
         Raises:
             MienError: it is missing, leaves the bundle, or its checksum differs.
         """
-        data = _read(self.path, file.path)
+        data = read_from_bundle(self.path, file.path)
         found = hashlib.sha256(data).hexdigest()
         if found != file.sha256:
             raise MienError(
@@ -226,7 +227,7 @@ class Bundle:
         """
         file = self.manifest.head.file
         path = other or self.path / file.path
-        data = self.read(file) if other is None else _read_file(other)
+        data = self.read(file) if other is None else read_head_file(other)
         tensors = decode_head(data, path, self.manifest.backbone.embedding_id, self.manifest.labels)
         try:
             return Head(
@@ -260,7 +261,7 @@ def open_bundle(path: Path) -> Bundle:
         raise MienError(
             f"{path}: no such bundle", "Give the path of a bundle folder or .zip, or run: mien models fetch"
         )
-    data = _read(path, "manifest.json")
+    data = read_from_bundle(path, "manifest.json")
     where = path / "manifest.json"
     try:
         head = msgspec.json.decode(data)
@@ -298,7 +299,15 @@ def _is_of_version_2(manifest: Manifest) -> bool:
     """Whether it says what version 1 cannot. Such fields are left out where they say nothing new."""
     classes, landmarks = manifest.head.spec.classes, manifest.landmarks
     is_weighted = classes is not None and classes.combine == "reliability_of_softmax"
-    return is_weighted or (landmarks is not None and landmarks.confidence_output is not None)
+    is_sure = landmarks is not None and landmarks.confidence_output is not None
+    return is_weighted or is_sure or any(spec.contrast != "none" for spec in _inputs(manifest).values())
+
+
+def _inputs(manifest: Manifest) -> dict[str, InputSpec]:
+    """Of the networks whose preprocessing the manifest says, by its fields."""
+    optional = {"landmarks": manifest.landmarks, "identity": manifest.identity}
+    inputs = {name: part.input for name, part in optional.items() if part is not None}
+    return {"backbone": manifest.backbone.input, **inputs}
 
 
 def _check(manifest: Manifest, where: Path) -> None:
@@ -317,13 +326,11 @@ def _check(manifest: Manifest, where: Path) -> None:
         raise fail(f"unknown labels {unknown}; known are {list(CANONICAL_LABELS)}")
     if not manifest.backbone.files:
         raise fail("backbone.files is empty")
-    inputs = {"backbone": manifest.backbone.input}
-    for name, part in (("landmarks", manifest.landmarks), ("identity", manifest.identity)):
-        if part is not None:
-            inputs[name] = part.input
-    for name, spec in inputs.items():
+    for name, spec in _inputs(manifest).items():
         if len(spec.mean) != spec.depth or len(spec.scale) != spec.depth:
             raise fail(f"{name}.input: mean and scale need {spec.depth} numbers for {spec.channels}")
+        if spec.contrast != "none" and spec.channels != "grey":
+            raise fail(f"{name}.input: contrast {spec.contrast} needs grey pictures, not {spec.channels}")
     if manifest.backbone.crop.kind in ("outer", "inner") and manifest.landmarks is None:
         raise fail(f"backbone.crop {manifest.backbone.crop.kind} needs a landmarks model")
     problem = _affect_problem(manifest)
@@ -344,59 +351,3 @@ def _affect_problem(manifest: Manifest) -> str | None:
     if affect.source == "head" and (outputs.valence is None or outputs.arousal is None):
         return "valence_arousal comes from the head, but the head has no valence and arousal outputs"
     return None
-
-
-def _read(bundle: Path, name: str) -> bytes:
-    """Read a file below the bundle; a name that leaves it, a link out of it and a huge file are refused."""
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or any(sign in name for sign in "\\:\0") or ".." in parts:
-        raise MienError(
-            f"{bundle}: the path {name!r} leaves the bundle",
-            "Do not use this bundle; export it again or fetch it from its author",
-        )
-    try:
-        return _read_from_folder(bundle, parts) if bundle.is_dir() else _read_from_zip(bundle, "/".join(parts))
-    except (FileNotFoundError, KeyError) as error:
-        raise MienError(f"{bundle / name} is missing", "The bundle is incomplete: fetch or export it again") from error
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise MienError(f"{bundle / name} cannot be read ({reason})", "Give this user the right to read it") from error
-
-
-def _read_file(path: Path) -> bytes:
-    """Read a file that a user names, outside the bundle."""
-    try:
-        if not path.is_file():
-            raise MienError(f"{path}: no such file", "Give the path of a head.safetensors")
-        if path.stat().st_size > _MAXIMUM_FILE_BYTES:
-            raise MienError(f"{path} is larger than {_MAXIMUM_FILE_BYTES} bytes", "Give the path of a head.safetensors")
-        return path.read_bytes()
-    except OSError as error:
-        raise MienError(f"{path} cannot be read ({error.strerror})", "Give this user the right to read it") from error
-
-
-def _read_from_folder(bundle: Path, parts: tuple[str, ...]) -> bytes:
-    file = bundle.joinpath(*parts)
-    if not file.resolve().is_relative_to(bundle.resolve()):
-        raise MienError(
-            f"{file} is a link out of the bundle",
-            "Do not use this bundle; export it again or fetch it from its author",
-        )
-    if file.stat().st_size > _MAXIMUM_FILE_BYTES:
-        raise MienError(f"{file} is larger than {_MAXIMUM_FILE_BYTES} bytes", "Export the bundle again")
-    return file.read_bytes()
-
-
-def _read_from_zip(bundle: Path, name: str) -> bytes:
-    try:
-        with zipfile.ZipFile(bundle) as archive:
-            info = archive.getinfo(name)
-            if stat.S_ISLNK(info.external_attr >> 16) or info.file_size > _MAXIMUM_FILE_BYTES:
-                raise MienError(f"{bundle}: {name} is a link or too large", "Export the bundle again")
-            return archive.read(info)
-    except (KeyError, OSError, MienError):
-        raise
-    except Exception as error:  # whatever zipfile and its decompressors say of damaged or encrypted files
-        raise MienError(
-            f"{bundle} is neither a folder nor a readable .zip ({error})", "Fetch or export the bundle again"
-        ) from error
