@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from mien.bundle import CropSpec
+from mien.bundle import Contrast, CropSpec
 from mien.expression.combining import Rule
 from trainer.data.face_parts import Points
 
@@ -148,7 +148,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         tests: other sources that it is tested on, on their test parts.
         target: what is learned.
         crop: of the face; `box` is that of the data set, else of the detector.
-        detector: which one; Haar's in papers 001-003.
+        detector: which one; Haar's in papers 001-003, OpenCV's SSD in paper 004.
+        contrast: whether it is enhanced, of grey pictures: of the `crop`, as on a robot, or of the whole `picture`,
+            made 300 pixels wide and high, before faces are found in it (paper 004).
         landmarks: for the crops `outer` and `inner`, and for the target `landmarks`: the data set's own, found by the
             landmark model, or by dlib's regression trees (paper 004's annotator).
         points: part of the face whose landmarks are learned, where they are the target.
@@ -179,7 +181,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     tests: tuple[str, ...] = ()
     target: Target = "expression"
     crop: CropSpec = CropSpec("box", 0.0)
-    detector: Literal["yunet", "haar"] = "yunet"
+    detector: Literal["yunet", "haar", "ssd"] = "yunet"
+    contrast: Literal["none", "crop", "picture"] = "none"
     landmarks: Literal["data", "model", "ert"] = "data"
     points: Points = "all"
     member: Natural = 0
@@ -196,6 +199,11 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     stop_after: Natural = 0
     batch_size: Positive = 64
     dropout: Share | None = None
+
+    @property
+    def input_contrast(self) -> Contrast:
+        """What becomes of the crop itself."""
+        return "clahe" if self.contrast == "crop" else "none"
 
 
 class Ensemble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -276,6 +284,7 @@ class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         every: changes of all stages.
         stages: changes of single stages, or of all with such a name, as parts_*_head; they win, the later ones most.
         leave_out: stages, likewise, that are not run, nor what starts from them.
+        no_tests_on: sources that nothing is tested on, as they cannot be had.
     """
 
     seeds: Positive = 1
@@ -285,6 +294,7 @@ class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     every: dict[str, Any] = {}
     stages: dict[Pattern, dict[str, Any]] = {}
     leave_out: tuple[Pattern, ...] = ()
+    no_tests_on: tuple[str, ...] = ()
 
 
 class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from msgspec import inspect
 
 from mien.errors import MienError
 from trainer.stages.checkpoint import check_architecture, load_card
-from trainer.stages.recipe import Name, Pattern, Recipe, Size, Sizes, Source, Stage
+from trainer.stages.recipe import Arm, Name, Pattern, Recipe, Row, Size, Sizes, Source, Stage
 from trainer.stages.recipe_checks import check_known, check_recipe, in_order
 from trainer.stages.yaml_text import read_yaml, write_yaml
 
@@ -72,8 +72,8 @@ def resolve(
 ) -> tuple[Recipe, Size]:
     """The recipe as it is run in a size: its changes made, stages left out, the rest in the order of their starts.
 
-    Rows of tables and arms of trends that name stages left out stay. Of the sizes only that one stays, with nothing to
-    change any more. A recipe without that size runs as it stands.
+    Rows of tables and arms of trends that name stages or tests left out stay. Of the sizes only that one stays, with
+    nothing to change any more. A recipe without that size runs as it stands.
 
     Args:
         recipe: as it was loaded.
@@ -95,14 +95,18 @@ def resolve(
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """A recipe as yaml text that `load_recipe` reads again, without what needs stages that are left out."""
+    """A recipe as yaml text that `load_recipe` reads again, without what needs stages or tests that are left out."""
     ensembles = {name: one for name, one in recipe.ensembles.items() if recipe.stages.keys() >= set(one.members)}
-    there = recipe.stages.keys() | ensembles.keys()
+
+    def is_there(arm: Arm | Row) -> bool:
+        members = [recipe.stages.get(name) for name in recipe.members(arm.stage)]
+        return all(one is not None and arm.test in ("", one.data, *one.tests) for one in members)
+
     tables = tuple(
-        msgspec.structs.replace(table, rows=tuple(row for row in table.rows if row.stage in there))
+        msgspec.structs.replace(table, rows=tuple(row for row in table.rows if is_there(row)))
         for table in recipe.tables
     )
-    trends = tuple(trend for trend in recipe.trends if {trend.first.stage, trend.second.stage} <= there)
+    trends = tuple(trend for trend in recipe.trends if is_there(trend.first) and is_there(trend.second))
     kept = msgspec.structs.replace(recipe, ensembles=ensembles, tables=tables, trends=trends)
     return write_yaml(msgspec.to_builtins(kept))
 
@@ -163,7 +167,7 @@ def _change(recipe: Recipe, size: str, data: str) -> tuple[Recipe, Size]:
         architecture=chosen.architecture or recipe.architecture,
         sources=sources,
         every={},
-        stages=_without(stages, left_out),
+        stages=_without(stages, left_out, chosen.no_tests_on),
         sizes=_convert({size: {data: {"seeds": chosen.seeds, "side": chosen.side}}}, Sizes, key),
     )
     with _within(f"with {key}, "):
@@ -181,6 +185,8 @@ def _check_size(recipe: Recipe, size: Size, key: str) -> None:
         _check_layer(layer, Stage, f"{key}.stages.{name}")
     for name in size.leave_out:
         _check_pattern(f"{key}.leave_out", name, recipe)
+    for name in size.no_tests_on:
+        check_known(f"{key}.no_tests_on", name, recipe.sources, "source")
 
 
 def _check_pattern(key: str, pattern: str, recipe: Recipe) -> None:
@@ -192,13 +198,17 @@ def _layers_for(name: str, size: Size) -> Iterator[_Layer]:
     return (layer for pattern, layer in size.stages.items() if fnmatchcase(name, pattern))
 
 
-def _without(stages: Mapping[str, Stage], left_out: Collection[str]) -> dict[str, Stage]:
-    """The stages, in order, without some and all that start from them."""
+def _without(stages: Mapping[str, Stage], left_out: Collection[str], untested: Collection[str]) -> dict[str, Stage]:
+    """The stages, in order, without some and all that start from them, and without tests on some sources."""
     gone = set(left_out)
     for name, stage in stages.items():
         if stage.start in gone:
             gone.add(name)
-    return {name: stage for name, stage in stages.items() if name not in gone}
+    return {
+        name: msgspec.structs.replace(stage, tests=tuple(test for test in stage.tests if test not in untested))
+        for name, stage in stages.items()
+        if name not in gone
+    }
 
 
 def _stage(key: str, *layers: _Layer) -> Stage:

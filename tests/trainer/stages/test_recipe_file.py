@@ -173,6 +173,18 @@ def test_text_of_a_recipe_with_stages_left_out_names_only_those_that_are_there(t
     assert again.stages == resolved.stages
 
 
+def test_what_cannot_be_had_is_not_tested_on_while_rows_stay(tmp_path: Path) -> None:
+    recipe = load(tmp_path, _put(f"{SMOKE}.no_tests_on", ["japanese"]))
+    resolved, _ = resolve(recipe, "smoke", is_rendered=True)
+    assert {test for stage in resolved.stages.values() for test in stage.tests} == set()
+    assert recipe.stages["target"].tests == ("japanese",)
+    assert [row.name for row in resolved.tables[0].rows] == ["Target", "Across", "Deep", "Both"]
+    again = load_recipe(write(tmp_path, dump_recipe(resolved)))
+    assert [row.name for row in again.tables[0].rows] == ["Target", "Deep", "Both"]
+    with pytest.raises(MienError, match=r"no_tests_on: there is no source 'japan'"):
+        load(tmp_path, _put(f"{SMOKE}.no_tests_on", ["japan"]))
+
+
 TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
     ["1e-3", "000", "yes", "null", "=", "2026-01-01", "a: #", "\x85", "a\x85b"]
 )
