@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,15 +10,22 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from mien.bundle import open_bundle
+from mien.bundle import Accuracy, File, open_bundle
 from mien.errors import MienError
 from mien.expression.head import softmax
+from mien.models.build_default_bundle import write_default_bundle
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
+from mien.models.own_landmarks import CARD, LandmarksCard, own_landmarks
+from mien.pipeline import Frame, Pipeline, PipelineSettings
 from mien.runtime.backend import BackendOptions, Model, load_network
+from mien.sources import open_source
+from tests.faces.template import TEMPLATE, constant_network, spec
 
 LOADED = "; import sys; print([name for name in ('onnx', 'h5py') if name in sys.modules])"
 
@@ -44,9 +52,53 @@ def test_is_sound_and_says_where_it_comes_from() -> None:
     assert manifest.valence_arousal.source == "circumplex"
     assert "Russell" in manifest.valence_arousal.citation
     assert manifest.lineage == "FER2013"
+    ours = None if manifest.landmarks is None else manifest.landmarks.file
     for file in bundle.files():
-        assert "(pip)" in file.source
-        assert file.licence.startswith("MIT")
+        assert file == ours or "(pip)" in file.source
+        assert file.licence.startswith("Apache-2.0" if file == ours else "MIT")
+
+
+def own_network(folder: Path) -> LandmarksCard:
+    """Write a landmark network as the package would carry it."""
+    model = constant_network(TEMPLATE)
+    file = File("landmarks.onnx", hashlib.sha256(model).hexdigest(), "trained by mien on renders", "Apache-2.0")
+    figure = Accuracy("landmark error", 0.04, "renders", "test", people=50, faces=500)
+    card = LandmarksCard(replace(spec(), file=file), ("renders",), (figure,))
+    (folder / "landmarks.onnx").write_bytes(model)
+    (folder / CARD).write_bytes(msgspec.json.encode(card))
+    return card
+
+
+def test_our_own_landmarks_are_in_it_where_the_package_has_them(tmp_path: Path) -> None:
+    card = own_network(tmp_path)
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    write_default_bundle(fetch("yunet"), fetch("mini_xception"), folder, own_landmarks(tmp_path))
+    bundle = open_bundle(folder)
+    bundle.verify()
+    assert bundle.manifest.landmarks == card.spec
+    assert "renders (landmarks)" in bundle.manifest.data_sets
+    assert bundle.manifest.accuracy[-1] == card.accuracy[0]
+    image = next(iter(open_source(fetch("demo_video")))).image
+    pipeline = Pipeline(bundle, PipelineSettings(), lambda: "f1")
+    (face,) = pipeline.process([Frame(image, "c", 0.0)])[0]
+    assert face.landmarks is not None
+    assert len(face.landmarks) == 68
+    pipeline.close()
+
+
+def test_a_package_without_landmarks_is_none_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    assert own_landmarks(tmp_path) is None
+    own_network(tmp_path)
+    (tmp_path / "landmarks.onnx").write_bytes(b"another")
+    with pytest.raises(MienError, match="not the network"):
+        own_landmarks(tmp_path)
+    (tmp_path / "landmarks.onnx").unlink()
+    with pytest.raises(MienError, match=r"landmarks\.onnx"):
+        own_landmarks(tmp_path)
+    (tmp_path / CARD).write_bytes(b'{"spec": 1}')
+    with pytest.raises(MienError, match=CARD):
+        own_landmarks(tmp_path)
 
 
 def test_black_and_white_are_the_ends_of_the_input_range() -> None:

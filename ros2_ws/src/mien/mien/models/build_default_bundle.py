@@ -1,4 +1,4 @@
-"""Writes the default bundle from the weights of its packages: python -m mien.models.build_default_bundle.
+"""Writes the default bundle from its packages' weights and our landmarks: python -m mien.models.build_default_bundle.
 
 A process of its own, started by `mien.models.default_bundle`: it loads h5py and onnx, which a node shall not carry.
 """
@@ -9,6 +9,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+import msgspec
 import safetensors.numpy
 
 from mien.bundle import (
@@ -29,6 +30,7 @@ from mien.expression.head import DenseLayerSpec, HeadOutputSpec, HeadPartSpec, H
 from mien.models.cache import write_atomically
 from mien.models.catalogue import find_model
 from mien.models.mini_xception import SplitNetwork, convert_mini_xception
+from mien.models.own_landmarks import LandmarksCard, OwnLandmarks, own_landmarks
 from mien.models.yunet import free_input_size
 
 LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -46,8 +48,14 @@ MEASURED = tuple(
 """What `python -m trainer evaluate-faces` finds, rounded; a test compares them."""
 
 
-def write_default_bundle(detector_path: Path, network_path: Path, folder: Path) -> None:
-    """Convert both networks and write manifest and models into a folder.
+def write_default_bundle(detector_path: Path, network_path: Path, folder: Path, landmarks: OwnLandmarks | None) -> None:
+    """Convert detector and expression network and write manifest and models into a folder.
+
+    Args:
+        detector_path: YuNet.
+        network_path: mini-XCEPTION.
+        folder: to write into.
+        landmarks: our network for them; None: the bundle has none.
 
     Raises:
         MienError: a file is not what it should be, h5py or onnx is missing, or the folder cannot be written.
@@ -60,6 +68,9 @@ def write_default_bundle(detector_path: Path, network_path: Path, folder: Path) 
         head=_write(folder, "head.safetensors", head, "mini_xception"),
         split=split,
     )
+    if landmarks is not None:
+        write_atomically(folder / landmarks.card.spec.file.path, landmarks.model)
+        manifest = _with_landmarks(manifest, landmarks.card)
     write_atomically(folder / "manifest.json", encode_manifest(manifest))
 
 
@@ -106,10 +117,21 @@ def _manifest(detector: File, backbone: File, head: File, split: SplitNetwork) -
     )
 
 
+def _with_landmarks(manifest: Manifest, card: LandmarksCard) -> Manifest:
+    return msgspec.structs.replace(
+        manifest,
+        landmarks=card.spec,
+        licence=f"{manifest.licence} Landmarks {card.spec.file.licence}.",
+        data_sets=(*manifest.data_sets, *(f"{name} (landmarks)" for name in card.data_sets)),
+        accuracy=(*manifest.accuracy, *card.accuracy),
+    )
+
+
 def _head_spec(embedding_size: int) -> HeadSpec:
     layer = DenseLayerSpec("classes.weight", "classes.bias")
     return HeadSpec(HeadOutputSpec("softmax", (HeadPartSpec("face", 0, embedding_size, (layer,)),)))
 
 
 if __name__ == "__main__":
-    write_default_bundle(*(Path(argument) for argument in sys.argv[1:4]))
+    detector, network, target = (Path(argument) for argument in sys.argv[1:4])
+    write_default_bundle(detector, network, target, own_landmarks())

@@ -10,16 +10,19 @@ import uuid
 from importlib import resources
 from pathlib import Path
 
+import msgspec
+
 from mien.bundle import open_bundle
 from mien.errors import MienError
 from mien.models.cache import cache_error, cache_folder, make_folder
 from mien.models.fetch import fetch
+from mien.models.own_landmarks import own_landmarks
 
 _MADE_FROM = (
     *("bundle.py", "expression/circumplex.py", "expression/head.py", "models/build_default_bundle.py"),
-    *("models/catalogue.json", "models/mini_xception.py", "models/yunet.py"),
+    *("models/catalogue.json", "models/mini_xception.py", "models/own_landmarks.py", "models/yunet.py"),
 )
-"""What decides the bundle's content: a change of any of them gives another folder."""
+"""What decides the bundle's content, beside the card of our landmarks: a change of any gives another folder."""
 
 
 def default_bundle() -> Path:
@@ -41,6 +44,9 @@ def _fingerprint() -> str:
     result = hashlib.sha256()
     for name in _MADE_FROM:
         result.update(resources.files("mien").joinpath(name).read_bytes())
+    landmarks = own_landmarks()
+    if landmarks is not None:
+        result.update(msgspec.json.encode(landmarks.card))
     return result.hexdigest()
 
 
