@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from mien.bundle import Bundle, CropSpec, File, InputSpec, LandmarksSpec, encode_manifest, open_bundle
+from mien.bundle import Bundle, CropSpec, File, InputSpec, LandmarksSpec, open_bundle
 from mien.errors import MienError
 from mien.expression.head import Head
 from mien.expression.recogniser import HeadInUse, HeadsInUse
@@ -29,7 +28,7 @@ from mien.models.fetch import fetch
 from mien.pipeline import FaceAffect, Frame, Pipeline, PipelineSettings
 from mien.records import record_of
 from mien.sources import open_source
-from tests.faces.template import TEMPLATE, constant_network, spec
+from tests.faces.template import TEMPLATE, constant_network, spec, with_landmarks
 
 PERIOD_S = 1 / 24
 
@@ -64,7 +63,7 @@ def test_the_detector_is_made_ready_for_images_of_a_known_size_only(make_pipelin
 
 
 def test_one_face_is_read_in_every_frame_under_one_id(
-    make_pipeline: Callable[..., Pipeline], images: list[Image]
+    make_pipeline: Callable[..., Pipeline], bundle: Bundle, images: list[Image]
 ) -> None:
     results = read(make_pipeline(), images)
     assert [len(faces) for faces in results] == [1] * len(images)
@@ -75,7 +74,7 @@ def test_one_face_is_read_in_every_frame_under_one_id(
         assert -1 <= face.valence <= 1
         assert -1 <= face.arousal <= 1
         assert face.landmarks is not None
-        assert face.landmarks.shape == (5, 2)
+        assert face.landmarks.shape == ((5, 2) if bundle.manifest.landmarks is None else (68, 2))
 
 
 def test_a_bundle_without_classes_gives_valence_and_arousal_only(affect_bundle: Path, images: list[Image]) -> None:
@@ -243,20 +242,14 @@ def test_settings_out_of_range_are_refused(
 # --- landmarks ---
 
 
-def with_landmarks(folder: Path, model: bytes, spec: LandmarksSpec) -> Bundle:
+def cut_by_landmarks(folder: Path, model: bytes, how: LandmarksSpec) -> Bundle:
     """The default bundle with landmarks that its faces are cut by."""
-    shutil.copytree(default_bundle(), folder)
-    (folder / spec.file.path).write_bytes(model)
-    manifest = open_bundle(folder).manifest
-    landmarks = replace(spec, file=replace(spec.file, sha256=hashlib.sha256(model).hexdigest()))
-    backbone = replace(manifest.backbone, crop=CropSpec("inner", 0.2))
-    changed = replace(manifest, landmarks=landmarks, backbone=backbone)
-    (folder / "manifest.json").write_bytes(encode_manifest(changed))
-    return open_bundle(folder)
+    backbone = replace(open_bundle(default_bundle()).manifest.backbone, crop=CropSpec("inner", 0.2))
+    return open_bundle(with_landmarks(folder, model, how, backbone=backbone))
 
 
 def test_landmarks_are_located_in_every_face_and_the_crop_follows_them(tmp_path: Path, images: list[Image]) -> None:
-    bundle = with_landmarks(tmp_path / "bundle", constant_network(TEMPLATE), spec())
+    bundle = cut_by_landmarks(tmp_path / "bundle", constant_network(TEMPLATE), spec())
     numbers = count(1)
     pipeline = Pipeline(bundle, PipelineSettings(), lambda: f"f{next(numbers)}")
     pair = np.hstack([images[0], images[0]])
@@ -277,7 +270,7 @@ def test_landmarks_are_located_in_every_face_and_the_crop_follows_them(tmp_path:
 def test_a_face_whose_landmarks_cannot_be_trusted_is_read_by_its_box(
     tmp_path: Path, images: list[Image], points: NDArray[np.float32], make_pipeline: Callable[..., Pipeline]
 ) -> None:
-    bundle = with_landmarks(tmp_path / "bundle", constant_network(points), spec())
+    bundle = cut_by_landmarks(tmp_path / "bundle", constant_network(points), spec())
     pipeline = Pipeline(bundle, PipelineSettings(), lambda: "f1")
     for (face,) in read(pipeline, images[:3]):
         assert face.landmarks is not None
@@ -317,7 +310,7 @@ def anywhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Says]:
     detector, numbers = Says(), count()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mien.pipeline.make_detector", lambda *_: detector)
-        bundle = with_landmarks(folder, constant_network(TEMPLATE), spec())
+        bundle = cut_by_landmarks(folder, constant_network(TEMPLATE), spec())
         settings_used = PipelineSettings(detection_interval_frames=1)
         return Pipeline(bundle, settings_used, lambda: f"f{next(numbers)}"), detector
 
@@ -332,7 +325,7 @@ def test_whatever_is_taken_for_a_face_no_number_gets_out_that_is_none(
     for i, detector.found in enumerate(found):
         (faces,) = pipeline.process([Frame(image, "c", i / 30)])
         for face in faces:
-            record_of(face, pipeline.labels)  # refuses what is not finite
+            record_of(face, pipeline.labels, pipeline.part_names)  # refuses what is not finite
             assert 0 <= face.box.x <= face.box.x + face.box.width <= 160
             if face.landmarks is not None:
                 assert face.landmark_confidences.mean() >= TRUSTED_FROM
@@ -357,7 +350,7 @@ def test_the_inner_crop_of_a_still_face_is_still(tmp_path: Path, images: list[Im
     file = File("landmarks.onnx", "0" * 64, "test", "MIT")
     grey = InputSpec(64, 64, "grey", (0.0,), (1 / 256,))
     published = LandmarksSpec(file, grey, CropSpec("box", 0.1), "output")
-    bundle = with_landmarks(tmp_path / "bundle", fetch("landmarks_68").read_bytes(), published)
+    bundle = cut_by_landmarks(tmp_path / "bundle", fetch("landmarks_68").read_bytes(), published)
     pipeline = Pipeline(bundle, PipelineSettings(), lambda: "f1")
     random = np.random.default_rng(1)
     squares = []

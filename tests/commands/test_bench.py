@@ -39,6 +39,7 @@ from mien.bundle import open_bundle
 from mien.faces.detectors import make_detector
 from mien.models.default_bundle import default_bundle
 from mien.runtime.backend import BackendOptions
+from tests.faces.template import TEMPLATE, constant_network, spec, with_landmarks
 
 
 def run_bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,10 +68,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes, str]:
     """Printed tables, JSON and Markdown of one small benchmark."""
     folder = tmp_path_factory.mktemp("bench")
     files = ["--json", str(folder / "bench.json"), "--save", str(folder / "new" / "bench.md")]
+    bundle = with_landmarks(folder / "bundle", constant_network(TEMPLATE), spec())
     gpu = folder / "nvidia-smi"
     gpu.write_text("#!/bin/sh\necho A GPU, 41 degrees\n")
     gpu.chmod(0o755)
-    arguments = ["--no-dds", "--frames", "20", "--faces", "2", "1", "--precision", "fp32", *files]
+    arguments = ["--no-dds", "--frames", "20", "--faces", "2", "1", "--precision", "fp32", "--bundle", str(bundle)]
+    arguments += files
     done = run_bench(*arguments, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
     return done.stdout, (folder / "bench.json").read_bytes(), (folder / "new" / "bench.md").read_text()
@@ -83,7 +86,7 @@ def test_the_json_is_complete_and_finite(run) -> None:
     for result in report.in_process:
         assert result.frames == 20
         assert result.faces_found == result.case.faces
-        assert {"detect", "prepare", "classify", "smooth"} <= set(result.stages_ms)
+        assert {"detect", "landmarks", "prepare", "classify", "smooth"} == set(result.stages_ms)
         for times in (result.total_ms, *result.stages_ms.values()):
             assert 0 < times.median <= times.p99
             assert times.mean > 0
@@ -112,6 +115,8 @@ def test_tables_are_printed_and_saved(run) -> None:
     for text in ("In this process: 640x480 every frame", "Goals", "Table 6 of paper 003", "Memory"):
         assert text in printed
         assert f"## {text}" in page
+    assert "| faces | found | detect | landmarks | prepare |" in page
+    assert "landmarks p99 |" in page
     assert "46.93" in printed
     assert "Xeon" in page
     assert "hardware differs" in page

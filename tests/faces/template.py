@@ -1,12 +1,19 @@
-"""A face's 68 landmarks, and networks that always give the same."""
+"""A face's 68 landmarks, networks that always give the same, and bundles with them."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.bundle import CropSpec, File, InputSpec, LandmarksSpec
+from mien.bundle import CropSpec, File, InputSpec, LandmarksSpec, encode_manifest, open_bundle
+from mien.models.default_bundle import default_bundle
 
 SIDE = 8
 
@@ -52,3 +59,13 @@ def constant_network(points: NDArray[np.float32], confidences: NDArray[np.float3
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return bytes(model.SerializeToString())
+
+
+def with_landmarks(folder: Path, model: bytes, how: LandmarksSpec, **changes: Any) -> Path:
+    """The default bundle with a landmark network, and with other changes of its manifest, in a new folder."""
+    shutil.copytree(default_bundle(), folder)
+    (folder / how.file.path).write_bytes(model)
+    file = replace(how.file, sha256=hashlib.sha256(model).hexdigest())
+    manifest = replace(open_bundle(folder).manifest, landmarks=replace(how, file=file), **changes)
+    (folder / "manifest.json").write_bytes(encode_manifest(manifest))
+    return folder

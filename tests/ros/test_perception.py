@@ -11,7 +11,9 @@ from mien_msgs.msg import FaceAffectArray
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image as ImageMessage
 
+from mien.bundle import open_bundle
 from mien.images import ENCODINGS
+from mien.models.default_bundle import default_bundle
 from tests.ros.driver import BEST_EFFORT, FRAME_PERIOD_NS, RELIABLE, Driver, perception, stamp_ns
 from tests.ros.harness import Collector, wait_for
 from tests.ros.pictures import ENCODERS, HAPPY_BOX, demo_frame, encoded, face_picture, paste
@@ -75,7 +77,8 @@ def test_an_answer_says_all_about_the_face_and_the_model(robot: Driver) -> None:
     np.testing.assert_allclose(corners(face), [x, y, x + width, y + height], atol=12)
     assert 0.5 < face.detection_confidence <= 1
     assert not face.box_is_predicted
-    assert (face.landmark_layout, len(face.landmarks)) == (5, 10)
+    points = 5 if open_bundle(default_bundle()).manifest.landmarks is None else 68
+    assert (face.landmark_layout, len(face.landmarks)) == (points, 2 * points)
     assert len(face.probabilities) == len(face.probabilities_raw) == len(answer.labels)
     assert sum(face.probabilities) == pytest.approx(1, abs=1e-5)
     assert face.expression == "happiness" == answer.labels[int(np.argmax(face.probabilities))]

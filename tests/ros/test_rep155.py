@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
-from mien.bundle import CANONICAL_LABELS, File, encode_manifest, open_bundle
-from mien.models.default_bundle import default_bundle
+from mien.bundle import CANONICAL_LABELS
 from mien.nodes.rep155 import EXPRESSIONS
-from tests.faces.template import TEMPLATE, constant_network, spec
+from tests.faces.template import TEMPLATE, constant_network, spec, with_landmarks
 from tests.ros.driver import Driver, perception, stamp_ns
 from tests.ros.harness import NodeProcess, node_environment, wait_for
 from tests.ros.humans_messages import hri_msgs_environment
@@ -32,18 +28,6 @@ CONFIDENCES = np.linspace(0.5, 1, 68, dtype=np.float32)
 pytestmark = pytest.mark.timeout(300)
 
 
-def bundle_with_landmarks(folder: Path) -> Path:
-    """The default bundle, and in each face the same 68 landmarks."""
-    bundle = Path(shutil.copytree(default_bundle(), folder))
-    data = constant_network(TEMPLATE, CONFIDENCES)
-    (bundle / "landmarks.onnx").write_bytes(data)
-    file = File("landmarks.onnx", hashlib.sha256(data).hexdigest(), "test", "Apache-2.0")
-    manifest = open_bundle(bundle).manifest
-    landmarks = msgspec.structs.replace(spec("confidences"), file=file)
-    (bundle / "manifest.json").write_bytes(encode_manifest(msgspec.structs.replace(manifest, landmarks=landmarks)))
-    return bundle
-
-
 @pytest.fixture(scope="module")
 def hri() -> dict[str, str]:
     return hri_msgs_environment()
@@ -52,7 +36,8 @@ def hri() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def robot(tmp_path_factory: pytest.TempPathFactory, ros_domain_id: int, hri: dict[str, str]) -> Iterator[Driver]:
     folder = tmp_path_factory.mktemp("rep155")
-    parameters = {"bundle": str(bundle_with_landmarks(folder / "bundle")), "detection_interval_frames": 1}
+    bundle = with_landmarks(folder / "bundle", constant_network(TEMPLATE, CONFIDENCES), spec("confidences"))
+    parameters = {"bundle": str(bundle), "detection_interval_frames": 1}
     with perception(folder, ros_domain_id, parameters=parameters, environment=hri) as driver:
         yield driver
 
@@ -136,6 +121,9 @@ def test_every_face_is_described_and_cut_out(robot: Driver, humans: Humans) -> N
         np.testing.assert_allclose(points[:68, 2], CONFIDENCES, rtol=1e-6)
         assert (points[68:] == 0).all()
     assert {(*one["size"], one["encoding"]) for one in topics["cropped"]} == {(128, 128, "bgr8")}
+    report = robot.diagnostics()
+    assert int(report["model"][2]["landmarks.trusted"]) >= 2
+    assert float(report["frames"][2]["landmarks_ms.median"]) > 0
 
 
 def test_publishers_come_and_go_with_their_faces(robot: Driver) -> None:

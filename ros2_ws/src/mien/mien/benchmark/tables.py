@@ -11,9 +11,6 @@ from rich.table import Table as RichTable
 from mien.benchmark.law import PAPER_TABLE_6, paper_law_ms
 from mien.benchmark.results import Case, Goal, InProcess, LearningReport, Report, Times, WhileLearning
 
-_SHOWN_FROM_MS = 0.01
-"""Stages that the bundle does not have take less."""
-
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -124,14 +121,18 @@ def _goals(goals: Sequence[Goal]) -> Table:
 
 
 def _in_process(where: str, results: Sequence[InProcess]) -> Table:
-    stages = [stage for stage, times in results[0].stages_ms.items() if times.p99 >= _SHOWN_FROM_MS]
-    rows = [["faces", "found", *stages, "whole", "mean", "p99"]]
+    stages = list(results[0].stages_ms)
+    has_landmarks = "landmarks" in stages  # only some bundles have
+    rows = [["faces", "found", *stages, "whole", "mean", "p99", *(["landmarks p99"] if has_landmarks else [])]]
     for result in results:
         medians = [f"{result.stages_ms[stage].median:.2f}" for stage in stages]
         whole = result.total_ms
         times = [*medians, f"{whole.median:.2f}", f"{whole.mean:.2f}", f"{whole.p99:.2f}"]
+        if has_landmarks:
+            times.append(f"{result.stages_ms['landmarks'].p99:.2f}")
         rows.append([str(result.case.faces), f"{result.faces_found:.2f}", *times])
     note = f"Medians in ms over {results[0].frames} frames per row; mean and p99 are of the whole"
+    note += ", landmarks p99 of that stage" if has_landmarks else ""
     return Table(f"In this process: {where}", note, rows)
 
 
