@@ -7,8 +7,8 @@
     crops/<name>-<key>/landmarks.npy  float32 (N, 68, 2): pixels, NaN where unknown; only where they are to be learned
 
 The key follows from the pictures' names and boxes, size and time of change of their files, landmarks where they are
-used, the crop, the detector, the size and `VERSION`. Samples are done in blocks; whatever stops the work, finished
-blocks stay, and the next run goes on from there.
+used, the crop, the detector, the size, the contrast and `VERSION`. Samples are done in blocks; whatever stops the work,
+finished blocks stay, and the next run goes on from there.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from numpy.typing import NDArray
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from mien.faces.crop import cut, to_crop
+from mien.faces.crop import TILES, cut, enhance_contrast, to_crop
 from mien.faces.detector import Box, Image
 from mien.models.cache import cache_folder
+from trainer.data.enhanced import enhance_picture
 from trainer.data.face_squares import NO_FACE, NO_LANDMARKS, FaceSquares, Missing
 from trainer.data.output import output_errors, sole_writer, whole_file
 from trainer.data.pictures import file_facts
-from trainer.data.sample import LANDMARKS, Dataset, Tell
+from trainer.data.sample import LANDMARKS, Dataset, Sample, Tell
 from trainer.stages.recipe import Stage
 
 VERSION = 2
@@ -67,6 +68,7 @@ class Crops:
         squares: float32 (N, 4), what the input shows of each picture.
         stored: uint8 (N, height, width, C), or None: decoded each time.
         landmarks: float32 (N, 68, 2), pixels of the picture, NaN where unknown; None where they are not learned.
+        is_enhanced: whether squares and landmarks are in pictures that `trainer.data.enhanced` has changed.
     """
 
     dataset: Dataset
@@ -77,6 +79,7 @@ class Crops:
     squares: NDArray[np.float32]
     stored: NDArray[np.uint8] | None
     landmarks: NDArray[np.float32] | None = None
+    is_enhanced: bool = False
 
     @property
     def kept(self) -> NDArray[np.intp]:
@@ -129,7 +132,7 @@ class Crops:
         return np.asarray((to_crop(self.landmarks[numbers], stored) - 0.5) * scale + 0.5, np.float32)
 
     def _decode(self, number: int) -> NDArray[np.uint8]:
-        image = self.dataset[number].picture.read()
+        _, image = _look(self.dataset[number], self.is_enhanced)
         return _cut(image, Box(*self.squares[number].tolist()), self.is_whole, self.spec, self.size)
 
 
@@ -147,8 +150,8 @@ def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tel
 
     Args:
         dataset: whose faces.
-        stage: says crop, detector and where landmarks come from; pictures of a `category` are used whole.
-        spec: of the network's input.
+        stage: says crop, detector, contrast and where landmarks come from; pictures of a `category` are used whole.
+        spec: of the network's input, with the stage's contrast.
         room: side of the stored crops in sides of the input, from 1: `Preset.room` of the augmentation. The input lies
             exactly in the middle; with 1 it has the robot's own pixels, with more the same to within resampling.
         tell: told how many samples are done; None = nothing is cut.
@@ -177,6 +180,7 @@ def open_crops(dataset: Dataset, stage: Stage, spec: InputSpec, room: float, tel
         _open(folder / "squares.npy"),
         _open(folder / "pixels.npy") if is_stored else None,
         _open(folder / "landmarks.npy") if is_annotated else None,
+        finder.is_enhanced,
     )
     if not len(crops.kept):
         reasons = ", ".join(f"{count} × {reason}" for reason, count in crops.left_out.items())
@@ -197,6 +201,12 @@ def stored_size(spec: InputSpec, room: float) -> tuple[int, int]:
     return spec.height + 2 * round(spec.height * (room - 1) / 2), spec.width + 2 * round(spec.width * (room - 1) / 2)
 
 
+def _look(sample: Sample, is_enhanced: bool) -> tuple[Sample, Image]:
+    """A picture in which faces are found and cut out, and its labels there."""
+    image = sample.picture.read()
+    return enhance_picture(sample, image) if is_enhanced else (sample, image)
+
+
 def _cut(image: Image, square: Box, is_whole: bool, spec: InputSpec, size: tuple[int, int]) -> NDArray[np.uint8]:
     """What `mien.faces.crop.write_crop` shows, uint8 (height, width, C), with the room around it."""
     height, width = size
@@ -204,7 +214,10 @@ def _cut(image: Image, square: Box, is_whole: bool, spec: InputSpec, size: tuple
         square = Box(0, 0, image.shape[1], image.shape[0])
     crop = cut(image, _with_room(square, spec, size), width, height)
     if spec.channels == "grey":
-        return np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)[..., None]
+        grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
+        if spec.contrast != "none":  # with room around it, parts are as large, but lie elsewhere
+            grey = enhance_contrast(grey, round(TILES * height / spec.height))
+        return grey[..., None]
     return crop[:, :, ::-1] if spec.channels == "rgb" else crop
 
 
@@ -227,7 +240,9 @@ def _fill(
 
     def work(number: int) -> _Done:
         sample = dataset[number]
-        image = sample.picture.read() if is_stored or finder.needs_picture(sample) else None
+        image: Image | None = None
+        if is_stored or finder.needs_picture(sample):
+            sample, image = _look(sample, finder.is_enhanced)
         square = finder.find(sample, image)
         if isinstance(square, Missing):
             return _Done(state_of[square])
@@ -265,7 +280,8 @@ def _key(dataset: Dataset, finder: FaceSquares, spec: InputSpec, shape: tuple[in
     if dataset not in _contents:
         _contents[dataset] = _digests(dataset)
     pictures, landmarks = _contents[dataset]
-    settings = (dataset.name, finder.settings, spec.channels, spec.height, spec.width, shape, VERSION)
+    contrast = () if spec.contrast == "none" else (f"{spec.contrast}, OpenCV {cv2.__version__}",)
+    settings = (dataset.name, finder.settings, spec.channels, spec.height, spec.width, shape, VERSION, *contrast)
     used = (pictures, landmarks if finder.uses_landmarks_of_data else "", settings)
     name = re.sub(r"[^a-z0-9]+", "-", dataset.name.lower())
     return f"{name[:60]}-{hashlib.sha256(msgspec.json.encode(used)).hexdigest()[:16]}"

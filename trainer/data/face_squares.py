@@ -62,11 +62,16 @@ class FaceSquares:
 
     Args:
         stage: says target, crop, detector and where landmarks come from; pictures of a `category` are used whole.
+
+    Attributes:
+        crop: which square.
+        is_enhanced: whether it is asked of pictures that `trainer.data.enhanced` has changed, and of labels there.
     """
 
     def __init__(self, stage: Stage) -> None:
         self.crop = CropSpec("uncropped") if stage.target == "category" else stage.crop
         self._detector, self._landmarks = stage.detector, stage.landmarks
+        self.is_enhanced = stage.contrast == "picture"
         self._cuts_by_landmarks = self.crop.kind in ("outer", "inner")
         self._learns_landmarks = stage.target == "landmarks"
         self._own = threading.local()
@@ -84,19 +89,22 @@ class FaceSquares:
     @property
     def settings(self) -> tuple[str | float, ...]:
         """What squares and landmarks depend on, beside the samples."""
-        annotated = (self._landmarks,) if self._learns_landmarks else ()
+        annotated: tuple[str, ...] = (self._landmarks,) if self._learns_landmarks else ()
+        if self.is_enhanced:
+            annotated += (f"enhanced, OpenCV {cv2.__version__}",)
         if self._needs_no_box:
             return self.crop.kind, self.crop.margin, *annotated
         # The cascades are part of OpenCV.
-        detector = find_model("yunet").sha256 if self._detector == "yunet" else f"OpenCV {cv2.__version__}"
+        file = {"yunet": "yunet", "ssd": "ssd_weights"}.get(self._detector)
+        detector = f"OpenCV {cv2.__version__}" if file is None else find_model(file).sha256
         model = ""
         if self._annotates:
             model = find_model(_MODEL).sha256 if self._landmarks == "model" else ert.version()
         return self.crop.kind, self.crop.margin, self._detector, detector, model, *annotated
 
     def needs_picture(self, sample: Sample) -> bool:
-        """Whether the picture itself must be searched."""
-        return self._annotates or (not self._needs_no_box and sample.box is None)
+        """Whether the picture itself must be searched, or made another one."""
+        return self.is_enhanced or self._annotates or (not self._needs_no_box and sample.box is None)
 
     def find(self, sample: Sample, image: Image | None) -> Box | Missing:
         """The square that shows the face, pixels; of whole pictures an empty one, because their size may be unknown.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
+import msgspec
 from torch import nn
 
-from mien.bundle import InputSpec
+from mien.bundle import Contrast, InputSpec
 from mien.errors import MienError
 from trainer.models import landmark_net, parts_subnet, published
 from trainer.models.efficientnet_lite import efficientnet_lite0
@@ -52,6 +53,30 @@ class Architecture:
     start_dense: Callable[[nn.Module], None] | None = None
     dropout: float = 0.0
     smallest_side: int = 32
+
+    def input_for(self, image_side: int | None = None, contrast: Contrast = "none") -> InputSpec:
+        """What pictures become before they enter it.
+
+        Args:
+            image_side: of the pictures, pixels; None = as in its paper.
+            contrast: whether the crop's is enhanced.
+
+        Raises:
+            MienError: the pictures are too small, or coloured where contrast needs grey ones.
+        """
+        if image_side is not None and image_side < self.smallest_side:
+            raise MienError(
+                f"{self.name} cannot take pictures of {image_side} pixels",
+                f"Give it at least {self.smallest_side}, or take another architecture",
+            )
+        if contrast != "none" and self.input.channels != "grey":
+            grey = ", ".join(name for name, one in ARCHITECTURES.items() if one.input.channels == "grey")
+            raise MienError(
+                f"{self.name} sees colours, and only the contrast of grey pictures is enhanced",
+                f"Set contrast: none, or take one of: {grey}",
+            )
+        side = image_side or self.input.width
+        return msgspec.structs.replace(self.input, width=side, height=side, contrast=contrast)
 
     def hidden_for(self, points: str) -> tuple[int, ...]:
         """Units of the dense layers between embedding and last layer.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.bundle import InputSpec
+from mien.bundle import Contrast, InputSpec
 from mien.errors import MienError
 from trainer.data.face_parts import Points, count_points
 from trainer.models.architectures import Architecture, find_architecture
@@ -129,7 +129,12 @@ class Network(nn.Module):
 
 
 def build_network(
-    architecture: str, outputs: Outputs, seed: int, dropout: float | None = None, image_side: int | None = None
+    architecture: str,
+    outputs: Outputs,
+    seed: int,
+    dropout: float | None = None,
+    image_side: int | None = None,
+    contrast: Contrast = "none",
 ) -> Network:
     """Make a network with new weights, all of them to be trained.
 
@@ -139,20 +144,15 @@ def build_network(
         seed: the same seed gives the same weights; torch's own random numbers are left as they are.
         dropout: 0 to 1; None = as the architecture has it.
         image_side: of the pictures, pixels; None = as in the architecture's paper.
+        contrast: whether the crop's is enhanced.
 
     Raises:
-        MienError: there is no such architecture, the outputs are none or twice the same, or the pictures are too small.
+        MienError: there is no such architecture, the outputs are none or twice the same, or the pictures are too small,
+            or coloured where contrast needs grey ones.
     """
     found = find_architecture(architecture)
     _check(outputs)
-    if image_side is not None and image_side < found.smallest_side:
-        raise MienError(
-            f"{architecture} cannot take pictures of {image_side} pixels",
-            f"Give it at least {found.smallest_side}, or take another architecture",
-        )
-    spec = found.input
-    if image_side is not None:
-        spec = msgspec.structs.replace(spec, width=image_side, height=image_side)
+    spec = found.input_for(image_side, contrast)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Network(found, outputs, spec, found.dropout if dropout is None else dropout)

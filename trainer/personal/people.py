@@ -98,6 +98,7 @@ class People:
             target="affect",
             crop=card.crop,
             detector=card.detector,  # type: ignore[arg-type]
+            contrast=card.contrast,
             landmarks=card.landmarks,  # type: ignore[arg-type]
         )
         crops = open_crops(dataset, stage, card.input, _NO_ROOM, tell)

@@ -107,6 +107,7 @@ def evaluate_checkpoint(
         target=card.lineage[-1].target,  # type: ignore[arg-type]
         crop=card.crop,
         detector=card.detector,  # type: ignore[arg-type]
+        contrast=card.contrast,
         landmarks=card.landmarks,  # type: ignore[arg-type]
         points=card.outputs.points or "all",
     )

@@ -75,6 +75,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         outputs: classes, valence, arousal.
         crop: of the faces that it was trained on.
         detector: that found them.
+        contrast: what was enhanced before the network saw it: nothing, the `crop` or the whole `picture`.
         landmarks: `data` or `model`, for crops by landmarks.
         input: how pixels become the network's input.
         embedding_size: of the network without its dense layers.
@@ -93,6 +94,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     outputs: Outputs
     crop: CropSpec
     detector: str
+    contrast: Literal["none", "crop", "picture"] = "none"
     landmarks: str = "data"
     input: InputSpec
     embedding_size: int
@@ -185,7 +187,9 @@ def open_network(folder: Path) -> tuple[Network, Card]:
     """
     card = load_card(folder)
     try:
-        network = build_network(card.architecture, card.outputs, seed=0, image_side=card.image_side)
+        network = build_network(
+            card.architecture, card.outputs, seed=0, image_side=card.image_side, contrast=card.input.contrast
+        )
     except MienError as error:
         raise MienError(f"{folder / _CARD}: {error.problem}", error.remedy) from error
     tensors = _read_tensors(folder, card)

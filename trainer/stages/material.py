@@ -168,11 +168,14 @@ class Material:
     def crops(self, stage_name: str, source: str, seed: int) -> Crops:
         """Faces of the used samples of a source, as a stage sees them."""
         stage = self._recipe.stages[stage_name]
-        spec = find_architecture(stage.architecture or self._recipe.architecture).input
+        spec = find_architecture(stage.architecture or self._recipe.architecture).input_for(
+            contrast=stage.input_contrast
+        )
         room = PRESETS[stage.augmentation].room if source == stage.data else _NO_ROOM
         drawn = (stage.target, seed) if self._recipe.sources[source].samples else None
         kind = stage.target if stage.target in ("category", "landmarks") else ""  # what decides how they are cut
-        key = (source, drawn, stage.crop, stage.detector, stage.landmarks, kind, spec, room)
+        found = stage.crop, stage.detector, stage.contrast, stage.landmarks, kind
+        key = (source, drawn, *found, spec, room)
         if key not in self._opened_crops:
             dataset = self._selection(source, stage.target, seed).dataset
             self._opened_crops[key] = open_crops(dataset, stage, spec, room, self._tell)

@@ -279,7 +279,7 @@ def _check_ensemble(key: str, name: str, ensemble: Ensemble, stages: Mapping[str
                 f"{key}.members: {member} learns {stages[member].target}, but only expressions are combined",
                 "Name stages whose target is expression",
             )
-        for setting in ("data", "crop", "detector", "landmarks"):
+        for setting in ("data", "crop", "detector", "contrast", "landmarks"):
             if getattr(stages[member], setting) != getattr(stages[ensemble.members[0]], setting):
                 raise MienError(
                     f"{key}.members: {member} and {ensemble.members[0]} do not answer on the same crops ({setting})",

@@ -56,7 +56,8 @@ def train_job(
     batches = _batches(part.train, stage, seed, fabric, is_training=True)
     validation = _batches(part.validation, stage, seed, fabric) if len(part.validation) else None
 
-    network = build_network(stage.architecture or recipe.architecture, part.outputs, seed, stage.dropout)
+    architecture = stage.architecture or recipe.architecture
+    network = build_network(architecture, part.outputs, seed, stage.dropout, contrast=stage.input_contrast)
     past = _start(network, job, recipe, folder)
     replace_parts(network, stage.replace, seed)
     if stage.head:
@@ -170,6 +171,7 @@ def _card(network: Network, stage: Stage, past: _Past, step: Step) -> Card:
         outputs=network.outputs,
         crop=stage.crop,
         detector=stage.detector,
+        contrast=stage.contrast,
         landmarks=stage.landmarks,
         input=network.input,
         embedding_size=network.architecture.embedding_size,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -130,6 +131,67 @@ def test_a_network_sees_in_tests_exactly_what_it_sees_on_the_robot(crop: CropSpe
         image, box = sample.picture.read(), sample.box or Box(0, 0, 1, 1)
         write_crop(image, crop_square(crop, box, sample.landmarks, image.shape[1], image.shape[0]), spec, out)
     np.testing.assert_array_equal(shown, wanted)
+
+
+CLEAR = replace_struct(GREY, contrast="clahe")
+
+
+@pytest.mark.parametrize("crop", [CropSpec("box", 0.2), CropSpec("inner", 0.1), CropSpec("uncropped")])
+def test_contrast_is_enhanced_as_on_the_robot(crop: CropSpec) -> None:
+    dataset = pictures(7)
+    crops = open_crops(dataset, stage(crop, contrast="crop"), CLEAR, 1.0, silent)
+    shown = middle(torch.from_numpy(crops.pixels(crops.kept)), CLEAR).numpy()
+    wanted = np.empty((2, 7, 1, GREY.height, GREY.width), np.float32)
+    for number, sample in enumerate(dataset):
+        image, box = sample.picture.read(), sample.box or Box(0, 0, 1, 1)
+        square = crop_square(crop, box, sample.landmarks, image.shape[1], image.shape[0])
+        write_crop(image, square, CLEAR, wanted[0, number])
+        write_crop(image, square, GREY, wanted[1, number])
+    np.testing.assert_array_equal(shown, wanted[0])
+    assert np.abs(wanted[0] - wanted[1]).max() > 0.05
+
+
+def test_crops_without_more_contrast_stay_where_they_were(cache: Path) -> None:
+    dataset = pictures(3)
+    for made, (spec, contrast) in enumerate([(GREY, "none"), (CLEAR, "crop"), (GREY, "picture"), (GREY, "none")]):
+        open_crops(dataset, stage(contrast=contrast), spec, 1.0, silent)
+        assert len(list(cache.iterdir())) == min(made + 1, 3)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_paper_004_enhances_the_picture_and_looks_for_faces_there(
+    stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Grey, 300×300 whatever its shape, its contrast enhanced; then the face is cut out of that."""
+    if not stored:
+        monkeypatch.setattr(module, "LARGEST_BYTES", 0)
+    dataset = pictures(5)
+    crops = open_crops(dataset, stage(CropSpec("box"), contrast="picture"), GREY, 1.0, silent)
+    for number, sample in enumerate(dataset):
+        image, box = sample.picture.read(), sample.box
+        assert box is not None
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        seen = cv2.createCLAHE(2.0, (8, 8)).apply(cv2.resize(grey, (300, 300), interpolation=cv2.INTER_LINEAR))
+        wide, high = 300 / image.shape[1], 300 / image.shape[0]
+        there = Box(box.x * wide, box.y * high, box.width * wide, box.height * high)
+        square = crop_square(CropSpec("box"), there, None, 300, 300)
+        np.testing.assert_array_equal(
+            crops.pixels(np.array([number]))[0, ..., 0], cut(np.asarray(seen, np.uint8), square, 20, 24)
+        )
+
+
+def test_landmarks_move_with_the_picture_that_is_enhanced() -> None:
+    """A dot stays under its landmark, whatever becomes of the picture's shape."""
+    image = np.zeros((60, 90, 3), np.uint8)
+    image[20:23, 50:53] = 255
+    points = np.tile(np.float32([51, 21]), (68, 1))
+    sample = Sample(PictureBytes("dot", ".png", encode_png(image)), "all", box=Box(30, 10, 40, 40), landmarks=points)
+    learned = stage(CropSpec("box"), contrast="picture", target="landmarks", landmarks="data", loss="l1")
+    spec = InputSpec(120, 120, "grey", (0.0,), (1.0,))
+    crops = open_crops(SampleList("dot", [sample]), learned, spec, 1.0, silent)
+    x, y = crops.located(np.array([0]))[0, 0] * 120 - 0.5
+    bright = np.argwhere(crops.pixels(np.array([0]))[0, ..., 0] > 128).mean(0)
+    assert bright.tolist() == pytest.approx([y, x], abs=1.0)
 
 
 @pytest.mark.parametrize("crop", [CropSpec("box", 0.0), CropSpec("uncropped")])
