@@ -16,7 +16,7 @@ TABLE = (
     Parameter("rate_hz", 0.0, "Rate, Hz.", 0.0, 240.0, live=True),
     Parameter("count", 1, "Count.", 0, 5, live=True),
     Parameter("source", "", "What to read."),
-    Parameter("mode", "auto", "Mode.", choices=("auto", "fixed"), live=True),
+    Parameter("mode", "auto", "Mode.", choices=("auto", "off"), live=True),
     Parameter("loop", False, "Again.", live=True),
     Parameter("topics", ("eye",), "Topics.", live=True),
 )
@@ -57,6 +57,7 @@ def test_defaults(make_node):
         ("topics:=[]", "topics", ()),
         ("topics:=/a", "topics", ("/a",)),
         ("loop:=true", "loop", True),
+        ("mode:=off", "mode", "off"),
     ],
 )
 def test_the_command_line_is_understood(make_node, argument, name, value):
@@ -124,5 +125,5 @@ def test_descriptions_and_ranges_can_be_asked_for(make_node):
     assert (rate.floating_point_range[0].from_value, rate.floating_point_range[0].to_value) == (0.0, 240.0)
     assert (count.integer_range[0].from_value, count.integer_range[0].to_value) == (0, 5)
     assert (rate.description, source.description) == ("Rate, Hz.", "What to read.")
-    assert "'fixed'" in mode.additional_constraints
+    assert "'off'" in mode.additional_constraints
     assert "while the node runs" in source.additional_constraints

@@ -52,7 +52,7 @@ class Parameter:
 
         A whole number will do for a float and any number for a text, because the command line turns `rate_hz:=30` and
         `source:=0` into integers; one text will do for a list, because launch files join lists of substitutions, and
-        so will nothing, which is how an empty list arrives.
+        so will nothing, which is how an empty list arrives. False will do for the choice "off", which YAML takes for it.
 
         Raises:
             MienError: it has another type, or is outside the range or choices.
@@ -60,6 +60,8 @@ class Parameter:
         kind = type(self.default)
         if kind is tuple and (value is None or isinstance(value, str)):
             value = [] if value is None else [value]
+        if value is False and "off" in self.choices:
+            value = "off"
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
         if kind is tuple and isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value):
