@@ -52,7 +52,7 @@ class Parameter:
 
         A whole number will do for a float and any number for a text, because the command line turns `rate_hz:=30` and
         `source:=0` into integers; one text will do for a list, because launch files join lists of substitutions, and
-        so will nothing, which is how an empty list arrives. False will do for the choice "off", which YAML takes for it.
+        so will nothing, which is how an empty list arrives. False will do for the choice "off": YAML takes it so.
 
         Raises:
             MienError: it has another type, or is outside the range or choices.
