@@ -250,10 +250,11 @@ def _faces(domain: Domain, seed: int, index: int, side: int) -> Planned:
     if random.random() < 0.08:
         expression = blink(expression, float(random.uniform(0.5, 1.0)))
     planned = _candid(random, person, expression, chance.any_shot(random), side, faults=1.0, covered=0.08)
+    scene = replace(planned.scene, is_annotated=True)
     if random.random() < 0.2:
-        faults = replace(planned.scene.degradation, resolution=float(random.uniform(0.15, 0.4)))
-        planned = replace(planned, scene=replace(planned.scene, degradation=faults))
-    return planned
+        faults = replace(scene.degradation, resolution=float(random.uniform(0.15, 0.4)))
+        scene = replace(scene, degradation=faults)
+    return replace(planned, scene=scene)
 
 
 def _covered(plan: Plan, variant: str, domain: Domain, seed: int, index: int, side: int) -> Planned:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.detector import Image
+from trainer.data.synthetic.annotated import annotate
 from trainer.data.synthetic.appearance import Light, Worn
 from trainer.data.synthetic.assets import combine, load_assets
 from trainer.data.synthetic.camera import Shot, make_camera
@@ -37,6 +38,7 @@ class Scene:
         background: float32 (side, side, 3), BGR, 0 to 1.
         degradation: faults of camera and compression.
         noise_seed: of the sensor's noise.
+        is_annotated: whether landmarks are where annotators put them (`annotated`), not all fixed to the skin.
     """
 
     person: Person
@@ -48,6 +50,7 @@ class Scene:
     hand: Hand | None = None
     degradation: Degradation = field(default_factory=Degradation)
     noise_seed: int = 0
+    is_annotated: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,10 @@ class Studio:
             vertices, camera, scene.person.appearance, scene.light, creases, scene.worn, glasses
         )
         colour = picture.colour + (1 - picture.cover) * scene.background
-        points, visible = locate_landmarks(vertices[self._landmarks], camera, picture.distance, self.side)
+        marks = vertices[self._landmarks]
+        if scene.is_annotated:
+            marks = annotate(vertices, scene.person.appearance, camera, scene.shot.roll)
+        points, visible = locate_landmarks(marks, camera, picture.distance, self.side)
         if scene.hand is not None:
             over, cover = draw_hand(scene.hand, self.side)
             colour = over * cover + (1 - cover) * colour
