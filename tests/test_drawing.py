@@ -89,6 +89,18 @@ def test_a_face_without_classes_shows_valence_and_arousal_as_numbers(side) -> No
     assert ((drawn(1.0) != drawn(0.8)).any(axis=-1) & outside).any()
 
 
+def test_each_part_has_a_bar_as_long_as_it_is_sure() -> None:
+    names = ("eyebrows", "eyes", "nose", "mouth", "jaw")
+    sure = np.array([0.2, 0.4, 0.6, 0.8, 1.0], np.float32)
+    one = replace(face(Box(100, 100, 160, 160)), part_names=names, part_confidences=sure)
+    drawn, without = draw_all(grey(), [one]), draw_all(grey(), [face(one.box)])
+    white = (drawn == 255).all(axis=-1) & ~(without == 255).all(axis=-1)
+    rows = [int(row.sum()) for row in white if row.sum() > 10]
+    lengths = sorted(set(rows))
+    assert len(lengths) == 5
+    np.testing.assert_allclose(np.array(lengths) / lengths[-1], sure, atol=0.04)
+
+
 def test_every_canonical_label_has_its_own_colour() -> None:
     assert set(EXPRESSION_COLOURS) == set(CANONICAL_LABELS)
     assert len(set(EXPRESSION_COLOURS.values())) == len(CANONICAL_LABELS)

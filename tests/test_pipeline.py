@@ -325,7 +325,7 @@ def test_whatever_is_taken_for_a_face_no_number_gets_out_that_is_none(
     for i, detector.found in enumerate(found):
         (faces,) = pipeline.process([Frame(image, "c", i / 30)])
         for face in faces:
-            record_of(face, pipeline.labels, pipeline.part_names)  # refuses what is not finite
+            record_of(face, pipeline.labels)  # refuses what is not finite
             assert 0 <= face.box.x <= face.box.x + face.box.width <= 160
             if face.landmarks is not None:
                 assert face.landmark_confidences.mean() >= TRUSTED_FROM

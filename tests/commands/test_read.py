@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, copytree
 
 import cv2
 import numpy as np
 import pytest
 
+from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
 from mien.sources import open_source
 
@@ -72,6 +73,23 @@ def test_a_bundle_without_classes_is_read(material: Path, affect_bundle: Path, t
     assert "–" in tables.stdout
     assert "%" not in tables.stdout
     assert len(list(tmp_path.iterdir())) == 26
+
+
+def test_parts_have_their_own_confidences(material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default bundle, whose one part stands there twice."""
+    monkeypatch.setenv("COLUMNS", "160")
+    bundle = Path(copytree(default_bundle(), tmp_path / "parts"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    classes = manifest["head"]["spec"]["classes"]
+    parts = [classes["parts"][0] | {"name": name} for name in ("eyes", "mouth")]
+    manifest["head"]["spec"]["classes"] = {"combine": "mean_of_softmax", "parts": parts}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    done = mien("read", material / "pictures" / "2.png", "--json", "--bundle", bundle)
+    assert done.returncode == 0, done.stderr
+    (face,) = json.loads(done.stdout)["faces"]
+    assert face["parts"] == pytest.approx(dict.fromkeys(("eyes", "mouth"), face["confidence"]), abs=2e-4)
+    table = mien("read", material / "pictures" / "2.png", "--bundle", bundle).stdout
+    assert table.index("arousal") < table.index("eyes") < table.index("mouth")
 
 
 def test_a_video_keeps_its_face_and_numbers_its_frames(material: Path) -> None:

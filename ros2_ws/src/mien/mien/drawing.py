@@ -38,6 +38,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Sizes in units; a unit is a pixel in a picture 640 wide.
 _PANEL = (150.0, 38.0)
 _SMALL_PANEL = (64.0, 15.0)
+_PART_ROW = 9.0
 _GAP = 4.0
 _SMALL_FACE = 56.0
 _DOT_RADIUS = 0.6
@@ -51,8 +52,9 @@ def draw(image: Image, faces: Sequence[FaceAffect], labels: Sequence[str]) -> Im
 
     Each face has its landmarks as dots, and a panel beside its box: a disc with the valence (left to right) and arousal
     (bottom to top) as a dot, the expression with its confidence in per cent, the id, and a bar of all probabilities,
-    the highest first. Small and crowded faces have the expression and the bar only. Without classes, valence and
-    arousal stand there as numbers, and boxes are white. Panels are put where they hide least of faces and panels.
+    the highest first; below it, how sure each part of the model is. Small and crowded faces have the expression and the
+    bar only. Without classes, valence and arousal stand there as numbers, and boxes are white. Panels are put where
+    they hide least of faces and panels.
 
     Args:
         image: uint8 (height, width, 3) BGR or (height, width) grey; left as it is.
@@ -67,7 +69,8 @@ def draw(image: Image, faces: Sequence[FaceAffect], labels: Sequence[str]) -> Im
             _draw_dots(canvas, face.landmarks, unit)
     taken = [face.box for face in faces]
     for face in faces:
-        panel, hidden = _place(face.box, _PANEL, canvas, taken, unit)
+        size = _PANEL[0], _PANEL[1] + _PART_ROW * len(face.part_names)
+        panel, hidden = _place(face.box, size, canvas, taken, unit)
         large = hidden == 0 and face.box.width >= _SMALL_FACE * unit
         if not large:
             panel, _ = _place(face.box, _SMALL_PANEL, canvas, taken, unit)
@@ -75,6 +78,8 @@ def draw(image: Image, faces: Sequence[FaceAffect], labels: Sequence[str]) -> Im
         _shade(canvas, panel)
         ranked = sorted(zip(face.probabilities.tolist(), labels, strict=True), reverse=True)
         (_draw_panel if large else _draw_small_panel)(canvas, panel, face, ranked, unit)
+        if large:
+            _draw_parts(canvas, panel, dict(zip(face.part_names, face.part_confidences.tolist(), strict=True)), unit)
     return canvas
 
 
@@ -145,9 +150,9 @@ def _shade(canvas: Image, panel: Box) -> None:
 
 
 def _draw_panel(canvas: Image, panel: Box, face: FaceAffect, ranked: _Ranked, unit: float) -> None:
-    radius = panel.height / 2 - 4 * unit
-    _draw_affect(canvas, (panel.x + panel.height / 2, panel.y + panel.height / 2), radius, face, unit)
-    left, right = panel.x + panel.height + unit, panel.x + panel.width - 6 * unit
+    height = _PANEL[1] * unit
+    _draw_affect(canvas, (panel.x + height / 2, panel.y + height / 2), height / 2 - 4 * unit, face, unit)
+    left, right = panel.x + height + unit, panel.x + panel.width - 6 * unit
     if not ranked:
         for row, text in enumerate((f"valence {face.valence:+.2f}", f"arousal {face.arousal:+.2f}")):
             _text(canvas, text, left, panel.y + (12 + 11 * row) * unit, 0.36 * unit, _INK)
@@ -160,6 +165,16 @@ def _draw_panel(canvas: Image, panel: Box, face: FaceAffect, ranked: _Ranked, un
     _text(canvas, percent, right - _text_width(percent, 0.34 * unit), below, 0.34 * unit, _INK)
     bar_end = right - _text_width("100%", 0.34 * unit) - 5 * unit
     _draw_bar(canvas, name_end + 5 * unit, bar_end, panel.y + 27 * unit, 6 * unit, ranked)
+
+
+def _draw_parts(canvas: Image, panel: Box, confidences: dict[str, float], unit: float) -> None:
+    """A row for each part: its name, and a bar as long as its own highest probability."""
+    left, right = panel.x + 6 * unit, panel.x + panel.width - 6 * unit
+    start = panel.x + (_PANEL[1] + 1) * unit
+    for row, (name, confidence) in enumerate(confidences.items()):
+        middle = panel.y + (_PANEL[1] + _PART_ROW * (row + 0.3)) * unit
+        _text(canvas, name, left, middle + 2.5 * unit, 0.24 * unit, _FAINT)
+        _draw_bar(canvas, start, right, middle, 4 * unit, [(confidence, ""), (1 - confidence, "none")])
 
 
 def _short(face_id: str) -> str:

@@ -100,10 +100,11 @@ class FaceAffect:
         confidence: that probability, 0 to 1; NaN without classes.
         valence: -1 to 1, smoothed, or NaN.
         arousal: -1 to 1, smoothed, or NaN.
-        part_confidences: float32 (parts,), or empty.
+        part_confidences: float32 (parts,), each part's own highest probability, or empty.
         head_version: which head answered, as in HeadInUse.
         head_is_personal: it is the person's own.
         person_id: enrolled person, or empty when unknown.
+        part_names: of the parts of the face behind `part_confidences`.
         embedding: float32 (embedding size,): what a head is learned from.
         landmark_confidences: float32 (68,), 0 to 1, in this image alone; empty without the 68 landmarks.
     """
@@ -124,6 +125,7 @@ class FaceAffect:
     head_version: int = 0
     head_is_personal: bool = False
     person_id: str = ""
+    part_names: tuple[str, ...] = ()
     embedding: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     landmark_confidences: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
@@ -225,11 +227,6 @@ class Pipeline:
             for i, (frame, track) in enumerate(found):
                 affects[frame.camera].append(self._affect(frame, track, landmarks[i], recognition, i))
         return [affects[frame.camera] for frame in frames]
-
-    @property
-    def part_names(self) -> tuple[str, ...]:
-        """Names of the face parts behind `part_confidences`; empty for models without parts."""
-        return self.recogniser.head.part_names
 
     @property
     def runtimes(self) -> dict[str, str]:
@@ -350,6 +347,7 @@ class Pipeline:
             head_version=head.version,
             head_is_personal=head.is_personal,
             person_id=head.person_id,
+            part_names=self.recogniser.head.part_names,
             embedding=recognition.embeddings[row].copy(),  # the next batch may reuse its memory
             landmark_confidences=located.confidences,
         )

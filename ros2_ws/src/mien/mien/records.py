@@ -10,7 +10,7 @@ from mien.errors import MienError
 from mien.pipeline import FaceAffect
 
 
-class FaceRecord(msgspec.Struct, frozen=True):
+class FaceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """One face.
 
     Attributes:
@@ -22,6 +22,8 @@ class FaceRecord(msgspec.Struct, frozen=True):
         confidence: its probability, 0 to 1, or null when the model has no classes.
         valence: -1 to 1, or null when the model has none.
         arousal: -1 to 1, or null.
+        parts: by name of each part of the model, its own highest probability, 0 to 1, unsmoothed; left out without
+            several.
     """
 
     id: str
@@ -32,6 +34,7 @@ class FaceRecord(msgspec.Struct, frozen=True):
     confidence: float | None
     valence: float | None
     arousal: float | None
+    parts: dict[str, float] = {}
 
 
 class FrameRecord(msgspec.Struct, frozen=True):
@@ -55,6 +58,7 @@ def face_record(
     expression: str,
     valence: float,
     arousal: float,
+    parts: dict[str, float] | None = None,
 ) -> FaceRecord:
     """Round to what the numbers are worth; valence and arousal that are NaN become null, which JSON can say.
 
@@ -62,6 +66,7 @@ def face_record(
         MienError: another number is not finite.
     """
     numbers = [*box, *(number for point in landmarks for number in point), *probabilities.values()]
+    numbers += (parts or {}).values()
     if not all(math.isfinite(number) for number in numbers):
         raise MienError(f"The result of face {face_id} has numbers that are not finite", "Report what published it")
     return FaceRecord(
@@ -73,6 +78,7 @@ def face_record(
         confidence=round(probabilities[expression], 4) if probabilities else None,
         valence=None if math.isnan(valence) else round(valence, 4),
         arousal=None if math.isnan(arousal) else round(arousal, 4),
+        parts={name: round(value, 4) for name, value in (parts or {}).items()},
     )
 
 
@@ -87,4 +93,5 @@ def record_of(face: FaceAffect, labels: tuple[str, ...]) -> FaceRecord:
         face.expression,
         face.valence,
         face.arousal,
+        dict(zip(face.part_names, face.part_confidences.tolist(), strict=True)),
     )

@@ -145,18 +145,22 @@ def _table(name: str, records: list[FrameRecord]) -> Table:
     return _table_of_pictures(name, records) if _is_picture(records[0].source) else _table_of_video(name, records)
 
 
-def _table_of_pictures(name: str, records: Iterable[FrameRecord]) -> Table:
+def _table_of_pictures(name: str, records: Sequence[FrameRecord]) -> Table:
     # Where the terminal is narrow, names are folded: their ends tell pictures apart.
     picture = Column("picture", overflow="fold")
     table = Table(picture, "face", "box x y w h", "expression", "confidence", "valence", "arousal", title=name)
+    parts = next((face.parts for record in records for face in record.faces), {})
+    for part in parts:
+        table.add_column(part)
     for record in records:
         file = Path(record.source).name
         for face in record.faces:
             box = " ".join(str(number) for number in face.box)
             affect = (_signed(face.valence), _signed(face.arousal))
-            table.add_row(file, face.id, box, face.expression or "–", _bar(face.confidence), *affect)
+            confidences = (f"{face.parts[part]:.2f}" for part in parts)
+            table.add_row(file, face.id, box, face.expression or "–", _bar(face.confidence), *affect, *confidences)
         if not record.faces:
-            table.add_row(file, "no face", *[""] * 5)
+            table.add_row(file, "no face")
     return table
 
 

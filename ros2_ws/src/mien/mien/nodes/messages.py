@@ -20,7 +20,6 @@ def face_affect_array(
     camera: str,
     image_size: tuple[int, int],
     bundle: Bundle,
-    part_names: Sequence[str],
     faces: Sequence[FaceAffect],
 ) -> FaceAffectArray:
     """All faces of one image; `image_size` is (width, height) in pixels, the header is the image's own."""
@@ -29,11 +28,11 @@ def face_affect_array(
     message.labels = list(bundle.manifest.labels)
     message.model_name = bundle.manifest.name
     message.model_sha256 = bundle.sha256
-    message.faces = [_face_affect(face, part_names) for face in faces]
+    message.faces = [_face_affect(face) for face in faces]
     return message
 
 
-def _face_affect(face: FaceAffect, part_names: Sequence[str]) -> FaceAffectMessage:
+def _face_affect(face: FaceAffect) -> FaceAffectMessage:
     message = FaceAffectMessage(face_id=face.face_id, person_id=face.person_id, camera=face.camera)
     left, top = round(face.box.x), round(face.box.y)
     message.box = RegionOfInterest(
@@ -53,7 +52,7 @@ def _face_affect(face: FaceAffect, part_names: Sequence[str]) -> FaceAffectMessa
     message.confidence = face.confidence
     message.valence = face.valence
     message.arousal = face.arousal
-    message.part_names = list(part_names)
+    message.part_names = list(face.part_names)
     message.part_confidences = face.part_confidences.tolist()
     message.head_version = face.head_version
     message.head_is_personal = face.head_is_personal

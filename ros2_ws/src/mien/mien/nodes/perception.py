@@ -291,9 +291,7 @@ class Perception(LifecycleNode):
         assert self._bundle is not None  # noqa: S101
         assert self._pipeline is not None  # noqa: S101
         height, width = frame.image.shape[:2]
-        message = face_affect_array(
-            arrival.message.header, frame.camera, (width, height), self._bundle, self._pipeline.part_names, faces
-        )
+        message = face_affect_array(arrival.message.header, frame.camera, (width, height), self._bundle, faces)
         message.latency_ms = arrival.age_ms()
         self._emotions.publish(message)
         self._statistics.processed(frame.camera, message.latency_ms)

@@ -210,6 +210,7 @@ def _face(message: FaceAffectMessage) -> FaceAffect:
         valence=message.valence,
         arousal=message.arousal,
         part_confidences=np.array(message.part_confidences, np.float32),
+        part_names=tuple(message.part_names),
     )
 
 
