@@ -119,9 +119,11 @@ def test_recipes_are_listed_with_their_papers_and_sizes(capsys: pytest.CaptureFi
         "personal_general": "002",
         "valence_arousal": "002",
         "real_time": "003",
+        "parts": "004",
+        "landmarks": "",
     }
     for recipe in listed.values():
-        assert recipe["sizes"]["study"]["rendered"] >= 3
+        assert recipe["sizes"]["study"]["rendered"] >= (3 if recipe["paper"] else 1)
         assert recipe["sizes"]["smoke"]["rendered"] == 1
     mien_train("recipes")
     said = capsys.readouterr().out
