@@ -18,8 +18,31 @@ from trainer.stages.recipe import CenterLoss, Stage
 CLASSES = torch.tensor([0, -1, 1, -1, 1, -1, 2, 1])
 VALENCE = torch.tensor([0.1, math.nan, 0.9, -0.2, math.nan, math.nan, 0.3, -0.7], dtype=torch.float64)
 AROUSAL = torch.tensor([math.nan, 0.4, math.nan, -0.2, math.nan, 0.0, math.nan, -0.7], dtype=torch.float64)
-NOWHERE = torch.empty(8, 0, 2)
+LANDMARKS = torch.linspace(0, 1, 8 * 68 * 2, dtype=torch.float64).reshape(8, 68, 2)
+LANDMARKS[0, 27:31] = LANDMARKS[3] = math.nan
+AFFECT_LOSSES: tuple[Literal["mse", "ccc"], ...] = ("mse", "ccc")
+POINT_LOSSES: tuple[Literal["l1", "laplace"], ...] = ("l1", "laplace")
 OUTPUTS = Outputs(("neutral", "happiness", "anger"), ("valence", "arousal"))
+
+
+def train_landmarks(loss: Literal["l1", "laplace"], rank: int, count: int) -> list[float]:
+    """Loss of a nose and its gradient by the weights, of one process with the whole batch or with its share."""
+    torch.manual_seed(0)
+    pictures, weights = torch.randn(8, 5, dtype=torch.float64), torch.randn(5, 27, dtype=torch.float64).requires_grad_()
+    mine = slice(rank, None, count)
+    outputs = Outputs(points="nose", scales=loss == "laplace")
+    criterion = Criterion(Stage(data="wild", target="landmarks", points="nose", loss=loss), outputs, 5)
+    values = pictures[mine] @ weights
+    scales = values[:, 18:] if outputs.scales else None
+    output = NetworkOutput(values, values, None, None, None, values[:, :18], scales)
+    nothing = AROUSAL[mine]
+    result = criterion(output, Batch(pictures[mine], CLASSES[mine], nothing, nothing, CLASSES[mine], LANDMARKS[mine]))
+    result.backward()
+    assert weights.grad is not None
+    if count > 1:
+        processes.all_reduce(weights.grad)
+        weights.grad /= count
+    return [result.item(), *weights.grad.flatten().tolist()]
 
 
 def train(loss: Literal["mse", "ccc"], rank: int, count: int) -> list[float]:
@@ -34,7 +57,7 @@ def train(loss: Literal["mse", "ccc"], rank: int, count: int) -> list[float]:
     for _ in range(3):
         values = layer(pictures[mine])
         output = NetworkOutput(values, values, values[:, :3], values[:, 3], values[:, 4])
-        batch = Batch(pictures[mine], CLASSES[mine], VALENCE[mine], AROUSAL[mine], CLASSES[mine], NOWHERE[mine])
+        batch = Batch(pictures[mine], CLASSES[mine], VALENCE[mine], AROUSAL[mine], CLASSES[mine], LANDMARKS[mine])
         layer.zero_grad()
         result = criterion(output, batch)
         result.backward()
@@ -52,4 +75,8 @@ def train(loss: Literal["mse", "ccc"], rank: int, count: int) -> list[float]:
 def train_share(folder: Path, rank: int) -> None:
     """One of two processes: writes what it has with both losses to a file of its own."""
     processes.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    (folder / f"{rank}.json").write_text(json.dumps([train("mse", rank, 2), train("ccc", rank, 2)]))
+    told = [
+        *(train(loss, rank, 2) for loss in AFFECT_LOSSES),
+        *(train_landmarks(loss, rank, 2) for loss in POINT_LOSSES),
+    ]
+    (folder / f"{rank}.json").write_text(json.dumps(told))

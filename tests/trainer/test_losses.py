@@ -18,9 +18,9 @@ from torch import Tensor
 from torchmetrics.functional.regression import concordance_corrcoef
 
 from tests.trainer.children import start
-from tests.trainer.shared_loss import train, train_share
+from tests.trainer.shared_loss import AFFECT_LOSSES, POINT_LOSSES, train, train_landmarks, train_share
 from trainer.data.batches import Batch
-from trainer.losses import Criterion, concordance_loss, squared_error
+from trainer.losses import Criterion, absolute_error, concordance_loss, laplace_loss, squared_error
 from trainer.models import NetworkOutput, Outputs
 from trainer.stages.recipe import CenterLoss, Stage
 
@@ -99,6 +99,43 @@ def test_a_batch_without_any_label_says_nothing(loss: Any) -> None:
 
 def test_squared_error_by_hand() -> None:
     assert squared_error(torch.tensor([1.0, 2.0, 7.0]), torch.tensor([0.0, 4.0, NAN])).item() == pytest.approx(2.5)
+
+
+def test_absolute_and_laplace_error_by_hand() -> None:
+    truth = torch.tensor([[0.0, 4.0], [NAN, 1.0]])
+    values = torch.tensor([[1.0, 2.0], [7.0, 1.0]])
+    assert absolute_error(values, truth).item() == pytest.approx((1 + 2 + 0) / 3)
+    scales = torch.tensor([[2.0, 4.0], [9.0, 0.5]]).log()
+    by_hand = (1 / 2 + math.log(2) + 2 / 4 + math.log(4) + 0 + math.log(0.5)) / 3
+    assert laplace_loss(values, scales, truth).item() == pytest.approx(by_hand)
+
+
+@given(arrays.arrays(np.float64, 20, elements=st.floats(0.01, 1)), st.floats(0.3, 3))
+@settings(deadline=None)
+def test_the_most_likely_scale_is_the_mean_of_the_errors(errors: np.ndarray[Any, Any], other: float) -> None:
+    truth, values = torch.zeros(20, dtype=torch.float64), torch.from_numpy(errors)
+    best, worse = (
+        laplace_loss(values, torch.full_like(values, math.log(factor * errors.mean())), truth) for factor in (1, other)
+    )
+    assert best.item() <= worse.item() + 1e-12
+
+
+@pytest.mark.parametrize("has_scales", [False, True])
+def test_only_the_known_points_of_the_stages_part_are_learned(has_scales: bool) -> None:
+    stage = make_stage(target="landmarks", points="nose", loss="laplace" if has_scales else "l1")
+    criterion = Criterion(stage, Outputs(points="nose", scales=has_scales), 2)
+    truth = torch.full((2, 68, 2), 9.0)
+    truth[:, 27:36] = 0.5
+    truth[0, 30] = NAN
+    landmarks = torch.full((2, 9, 2), 0.75)
+    landmarks[0, 3] = 100  # the tip, which is not known there
+    landmarks, scales = landmarks.flatten(1).requires_grad_(), torch.full((2, 9), math.log(2)) if has_scales else None
+    batch = make_batch([-1, -1])._replace(landmarks=truth)
+    loss = criterion(make_output()._replace(landmarks=landmarks, scales=scales), batch)
+    assert loss.item() == pytest.approx(0.25 / 2 + math.log(2) if has_scales else 0.25)
+    loss.backward()
+    assert landmarks.grad is not None
+    assert landmarks.grad.reshape(2, 9, 2).any(dim=2).sum() == 17
 
 
 def test_concordance_by_hand() -> None:
@@ -225,7 +262,8 @@ def test_two_processes_with_unequal_labels_are_as_one(tmp_path: Path) -> None:
     for rank, child in enumerate(children):
         child.join(90)
         assert child.exitcode == 0, (tmp_path / f"{rank}.txt").read_text()
-    alone = np.array([train("mse", 0, 1), train("ccc", 0, 1)])
-    assert alone.shape == (2, 3 + 25 + 15)
+    alone = [*(train(loss, 0, 1) for loss in AFFECT_LOSSES), *(train_landmarks(loss, 0, 1) for loss in POINT_LOSSES)]
+    assert [len(told) for told in alone] == [3 + 25 + 15] * 2 + [1 + 5 * 27] * 2
     for rank in (0, 1):
-        np.testing.assert_allclose(json.loads((tmp_path / f"{rank}.json").read_text()), alone, rtol=1e-9, atol=1e-12)
+        for shared, whole in zip(json.loads((tmp_path / f"{rank}.json").read_text()), alone, strict=True):
+            np.testing.assert_allclose(shared, whole, rtol=1e-9, atol=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.bundle import InputSpec
-from trainer.data.augmentation import PRESETS, Preset, augment, distorted_boxes, middle, uniform
+from trainer.data.augmentation import PRESETS, Preset, augment, distorted_boxes, middle, move_points, uniform
 from trainer.data.crops import stored_size
+from trainer.data.face_parts import MIRRORED
 
 SIDE = 32
 RGB = InputSpec(SIDE, SIDE, "rgb", (127.5,) * 3, (1 / 127.5,) * 3)
@@ -137,3 +140,82 @@ def test_random_numbers_are_even_and_their_keys_independent(seed: int, epoch: in
     assert np.abs(numbers.mean(axis=0) - 0.5).max() < 0.05
     next_epoch = uniform((seed, epoch + 1, np.arange(2000)), 3)
     assert np.abs(np.corrcoef(np.hstack([numbers, next_epoch]).T) - np.eye(6)).max() < 0.15
+
+
+# ---- landmarks
+
+
+def dots(spec: InputSpec, room: float, places: np.ndarray) -> torch.Tensor:
+    """Grey pictures with one soft dot each, at a place (B, 2) across the robot's own crop, in 0 to 1."""
+    height, width = stored_size(spec, room)
+    sides, shown = np.array([width, height]), np.array([spec.width, spec.height])
+    middles = (places - 0.5) * shown + sides / 2 - 0.5  # pixels; the middle of the first one is 0
+    across, down = (np.arange(side) - middles[:, axis, None] for axis, side in ((0, width), (1, height)))
+    bright = np.exp(-0.5 * (across[:, None, :] ** 2 + down[:, :, None] ** 2) / 1.5**2)
+    return torch.from_numpy(np.round(255 * bright).astype(np.uint8))[..., None]
+
+
+def brightest(images: torch.Tensor) -> np.ndarray:
+    """Middle of what is bright in pictures (B, 1, H, W): (B, 2), 0 to 1 across them."""
+    weights = images[:, 0].numpy().astype(np.float64)
+    total = weights.sum(axis=(1, 2))
+    height, width = weights.shape[1:]
+    across = (weights.sum(axis=1) @ (np.arange(width) + 0.5)) / total / width
+    return np.stack([across, (weights.sum(axis=2) @ (np.arange(height) + 0.5)) / total / height], axis=1)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@given(st.integers(0, 2**40), st.integers(0, 1000))
+@settings(max_examples=5, deadline=None)
+def test_landmarks_move_with_the_pixels_and_change_sides_in_the_mirror(name: str, seed: int, epoch: int) -> None:
+    preset = replace(PRESETS[name], grey=0.0, look=None)
+    spec = InputSpec(56, 48, "grey", (0.0,), (1.0,))
+    random = np.random.default_rng(seed)
+    numbers, repetitions = random.integers(0, 1000, (2, 30))
+    places, own = random.uniform(0.4, 0.6, (30, 2)), random.integers(0, 68, 30)
+    points = np.full((30, 68, 2), np.nan, np.float32)
+    points[np.arange(30), own] = places
+    stored, draws = dots(spec, preset.room, places), (seed, epoch, numbers, repetitions)
+    found = brightest(augment(stored, spec, preset, *draws))
+    moved = move_points(points, (stored.shape[1], stored.shape[2]), spec, preset, *draws)
+    known = np.isfinite(moved).all(axis=2)
+    np.testing.assert_array_equal(known.sum(axis=1), 1)
+    now = known.argmax(axis=1)
+    assert set(now[now != own]) <= set(MIRRORED[own])
+    is_flipped = (now == MIRRORED[own]) & (now != own)
+    assert is_flipped.any() == preset.flip
+    pixels = np.abs(moved[np.arange(30), now] - found) * (56, 48)
+    assert pixels.max() < 0.25
+
+
+def test_points_that_nobody_learns_are_left_as_they_are() -> None:
+    nothing, numbers = np.empty((3, 0, 2), np.float32), np.arange(3)
+    assert move_points(nothing, (32, 32), GREY, PRESETS["flip"], 0, 0, numbers, numbers) is nothing
+
+
+def test_paper_004_turns_shears_and_moves_within_its_ranges() -> None:
+    preset = replace(PRESETS["paper_004"], flip=False)
+    numbers = np.arange(2000)
+    corners = np.full((2000, 68, 2), np.nan, np.float32)
+    corners[:, :3] = [(0.5, 0.5), (0.75, 0.5), (0.5, 0.75)]
+    moved = move_points(corners, stored_size(GREY, preset.room), GREY, preset, 0, 0, numbers, numbers)
+    middles = moved[:, 0]
+    shown = np.stack([moved[:, 1] - middles, moved[:, 2] - middles], axis=2) / 0.25
+    right, down = np.moveaxis(np.linalg.inv(shown), 2, 0)  # of what is shown, in the stored picture
+    turned = np.degrees(np.arctan2(right[:, 1], right[:, 0]))
+    assert 9.5 < np.abs(turned).max() <= 10.001
+    np.testing.assert_allclose(np.hypot(*right.T), 1, atol=1e-4)  # rows keep their length
+    np.testing.assert_allclose(np.linalg.det(shown), 1, atol=1e-4)  # and slide
+    assert 0.095 < np.abs((right * down).sum(axis=1)).max() <= 0.1001
+    assert 0.1 < np.abs(middles - 0.5).max() < 0.13
+
+
+def test_the_part_that_is_shown_is_scaled_evenly_both_ways() -> None:
+    preset = Preset(room=1.6, scale=(0.8, 1.25))
+    numbers = np.arange(1000)
+    ends = np.full((1000, 68, 2), np.nan, np.float32)
+    ends[:, :2] = [(0.4, 0.5), (0.6, 0.5)]
+    moved = move_points(ends, stored_size(GREY, 1.6), GREY, preset, 0, 0, numbers, numbers)
+    factors = (moved[:, 1, 0] - moved[:, 0, 0]) / 0.2
+    assert (factors.min(), factors.max()) == pytest.approx((0.8, 1.25), abs=0.01)
+    assert np.median(factors) == pytest.approx(1, abs=0.03)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
+from trainer.data.augmentation import PRESETS, move_points
 from trainer.data.batches import Batch, Batches, Examples, find_labels, make_examples
 from trainer.data.crops import Crops, stored_size
 from trainer.data.labels import UNKNOWN
@@ -256,3 +257,52 @@ def test_classes_cannot_be_balanced_where_none_are_learned() -> None:
 def test_too_few_pictures_for_the_processes_are_refused(count: int, size: int, world: int) -> None:
     with pytest.raises(MienError, match="too few for"):
         Batches(examples([count]), size, world_size=world)
+
+
+# ---- landmarks
+
+
+def located_crops(count: int, room: float = 1.0) -> Crops:
+    """Pictures of 40 pixels whose middle 20 are the face; the last one has no landmarks, the first one only some."""
+    points = np.random.default_rng(3).uniform(10, 29, (count, 68, 2)).astype(np.float32)
+    points[0, 5:], points[-1] = np.nan, np.nan
+    seen = np.arange(68) % 3 > 0
+    crops = crops_of([sample(number, visible=seen, yaw=10.0 * number) for number in range(count)], room=room)
+    return replace(crops, squares=np.full((count, 4), (10, 10, 20, 20), np.float32), landmarks=points)
+
+
+def test_landmarks_are_given_across_the_crop_and_their_pictures_left_out_where_there_are_none() -> None:
+    crops = located_crops(5)
+    made = make_examples(crops.dataset, crops, "landmarks", ())
+    assert made.numbers.tolist() == [0, 1, 2, 3]
+    assert made.left_out == {"no landmarks": 1}
+    assert made.located is not None
+    assert crops.landmarks is not None
+    np.testing.assert_allclose(made.located.points, (crops.landmarks[:4] + 0.5 - 10) / 20, atol=1e-6)
+    assert made.located.visible.sum(axis=1).tolist() == [3, 45, 45, 45]
+    part = made.subset(np.array([1, 3, 4]))
+    assert part.located is not None
+    assert part.located.yaw.tolist() == [10, 30]
+    assert part.left_out == {"no landmarks": 1}
+    assert make_examples(crops.dataset, crops, "landmarks", ()).take(np.array([2])).located is not None
+
+
+@pytest.mark.parametrize("room", [1.0, 1.5])
+def test_batches_carry_landmarks_where_the_augmentation_has_moved_them(room: float) -> None:
+    crops = located_crops(7, room)
+    made = make_examples(crops.dataset, crops, "landmarks", ())
+    assert made.located is not None
+    (shown,) = Batches(made, 8, is_training=False).epoch(0)
+    np.testing.assert_array_equal(shown.landmarks.numpy(), made.located.points)
+    (batch,) = Batches(made, 8, "flip", seed=4).epoch(2)
+    order = batch.numbers.numpy()
+    places, size = np.searchsorted(made.numbers, order), crops.size
+    draws = 4, 2, order, np.zeros_like(order)
+    wanted = move_points(made.located.points[places], size, SPEC, PRESETS["flip"], *draws)
+    np.testing.assert_array_equal(batch.landmarks.numpy(), wanted)
+    assert not np.array_equal(wanted, made.located.points[places], equal_nan=True)
+
+
+def test_what_else_is_learned_carries_no_landmarks() -> None:
+    (batch,) = Batches(examples([3, 3]), 6, is_training=False).epoch(0)
+    assert batch.landmarks.shape == (6, 0, 2)

@@ -21,7 +21,7 @@ from msgspec.structs import replace as replace_struct
 
 from mien.bundle import CropSpec, InputSpec, open_bundle
 from mien.errors import MienError
-from mien.faces.crop import crop_square, cut, write_crop
+from mien.faces.crop import crop_square, cut, to_crop, write_crop
 from mien.faces.detector import Box, Image
 from mien.faces.detectors import make_detector
 from mien.models.catalogue import find_model
@@ -438,3 +438,34 @@ def test_a_damaged_cache_is_named(cache: Path) -> None:
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(MienError, match=r"pixels\.npy cannot be read.*Remove"):
         open_crops(pictures(3), stage(), GREY, 1.0, silent)
+
+
+# ---- landmarks
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_landmarks_are_kept_in_pixels_and_told_across_what_is_stored(
+    stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not stored:
+        monkeypatch.setattr(module, "LARGEST_BYTES", 0)
+    samples = list(pictures(5))
+    samples[3] = replace(samples[3], landmarks=None)
+    dataset = SampleList("pictures", samples)
+    crops = open_crops(dataset, stage(target="landmarks", loss="l1"), GREY, 1.0, silent)
+    assert crops.landmarks is not None
+    for one, sample in zip(crops.landmarks, samples, strict=True):
+        np.testing.assert_array_equal(one, np.full((68, 2), np.nan) if sample.landmarks is None else sample.landmarks)
+    np.testing.assert_allclose(
+        crops.located(np.array([4])), to_crop(crops.landmarks[4:5], crops.squares[4:5]), atol=1e-6
+    )
+    # With room around them, crops are rounded to other pixels, by less than one of the picture's.
+    wide = open_crops(dataset, stage(target="landmarks", loss="l1"), GREY, 1.5, silent)
+    numbers = np.array([0, 1, 2, 4])
+    apart = np.abs(wide.located(numbers) - crops.located(numbers)) * crops.squares[numbers, None, 2:]
+    assert np.nanmax(apart) < 3  # both corners, and the side, are rounded
+
+
+def test_nobody_reads_landmarks_that_are_not_learned(cache: Path) -> None:
+    assert open_crops(pictures(3), stage(), GREY, 1.0, silent).landmarks is None
+    assert not list(cache.glob("*/landmarks.npy"))

@@ -190,3 +190,29 @@ def test_many_tests_are_measured_at_once(first: list[tuple[int, int]], second: l
     both = metrics.Counts(*(np.stack(parts) for parts in zip(*single, strict=True)))
     for figure in (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1):
         np.testing.assert_array_equal(figure(both), [figure(counts) for counts in single])
+
+
+def test_landmark_errors_by_hand() -> None:
+    truth = np.array([[[0.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [np.nan, np.nan]], [[0.0, 0.0], [1.0, 1.0]]])
+    predicted = np.array([[[0.3, 0.4], [1.0, 0.1]], [[0.0, 0.2], [9.0, 9.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    visible = np.array([[False, True], [True, True], [True, True]])
+    found = metrics.landmark_errors(truth, predicted, visible, np.array([0.5, 0.4, np.nan]))
+    assert set(found) == {"landmark_error", "visible_landmark_error"}
+    np.testing.assert_allclose(found["landmark_error"], [(0.5 + 0.1) / 2 / 0.5, 0.2 / 0.4, np.nan])
+    np.testing.assert_allclose(found["visible_landmark_error"], [0.1 / 0.5, 0.2 / 0.4, np.nan])
+
+
+def test_landmark_errors_do_not_change_with_scale_and_place_and_are_told_by_part() -> None:
+    random = np.random.default_rng(0)
+    truth, seen = random.normal(size=(4, 68, 2)), np.ones((4, 68), np.bool_)
+    predicted = truth.copy()
+    predicted[:, 48:68] += (0.3, 0.4)  # the mouth alone is off
+    eyes = metrics.interocular_distance(truth)
+    np.testing.assert_allclose(eyes, np.linalg.norm(truth[:, 36] - truth[:, 45], axis=1), rtol=1e-6)
+    errors = metrics.landmark_errors(truth, predicted, seen, eyes)
+    np.testing.assert_allclose(errors["mouth_landmark_error"], 0.5 / eyes, rtol=1e-6)
+    np.testing.assert_allclose(errors["landmark_error"], 0.5 / eyes * 20 / 68, rtol=1e-6)
+    for part in ("jaw", "eyebrows", "nose", "eyes"):
+        assert not errors[f"{part}_landmark_error"].any()
+    moved = metrics.landmark_errors(3 * truth + 7, 3 * predicted + 7, seen, 3 * eyes)
+    np.testing.assert_allclose(moved["landmark_error"], errors["landmark_error"], rtol=1e-6)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mien.errors import MienError
+from trainer.data.face_parts import Points
 from trainer.models import ARCHITECTURES, Network, Outputs, build_network
 
 SMALL = "mobilenet_v1_48_w025"
@@ -46,6 +47,21 @@ def test_a_network_tells_what_it_was_built_for(outputs: Outputs, told: set[str])
         layer = network.parts["output"][name]
         expected = output.features @ layer.weight.T + layer.bias
         torch.testing.assert_close(getattr(output, name), expected if name == "classes" else expected[:, 0])
+
+
+@pytest.mark.parametrize(("points", "count"), [("all", 68), ("eyebrows", 10), ("nose", 9), ("jaw", 17)])
+@pytest.mark.parametrize("scales", [False, True])
+def test_landmarks_of_a_part_have_two_units_each_and_perhaps_a_scale(points: Points, count: int, scales: bool) -> None:
+    network = build_network("parts_subnet_48", Outputs(points=points, scales=scales), seed=0).eval()
+    output = network(pictures(network, 2))
+    assert output.classes is None
+    layers = network.parts["output"]
+    torch.testing.assert_close(output.landmarks, layers["landmarks"](output.features))
+    assert output.landmarks.shape == (2, 2 * count)
+    assert (output.scales is not None) == scales
+    if scales:
+        torch.testing.assert_close(output.scales, layers["scales"](output.features))
+        assert output.scales.shape == (2, count)
 
 
 def test_hidden_layers_stand_between_embedding_and_features() -> None:
@@ -126,6 +142,8 @@ def test_the_first_layer_of_mobilenet_v1_starts_from_its_authors_gaussian() -> N
         (Outputs(labels=("anger",)), r"cannot tell \['anger'\]"),
         (Outputs(labels=("anger", "anger")), "occurs twice"),
         (Outputs(affect=("valence", "valence")), "occurs twice"),
+        (Outputs(labels=("anger", "fear"), points="eyes"), "cannot tell landmarks of eyes and other things"),
+        (Outputs(scales=True), "cannot tell nothing"),
     ],
 )
 def test_impossible_outputs_are_refused(outputs: Outputs, problem: str) -> None:

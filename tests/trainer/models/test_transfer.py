@@ -29,7 +29,9 @@ def train_a_step(network: Network) -> None:
     network.train()
     optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
     spec = network.input
-    network(torch.randn(8, spec.depth, spec.height, spec.width)).classes.square().sum().backward()
+    output = network(torch.randn(8, spec.depth, spec.height, spec.width))
+    told = output.landmarks if output.classes is None else output.classes
+    told.square().sum().backward()
     optimiser.step()
 
 
@@ -141,6 +143,33 @@ def test_everything_is_carried_over_but_outputs_that_differ(outputs: Outputs, co
         _, part, output, *_ = name.split(".")
         same = part != "output" or output in copied
         assert torch.equal(tensor, source_state[name] if same else before[name]), name
+
+
+@pytest.mark.parametrize("architecture", ["parts_subnet_48", "mini_xception_dense"])
+def test_a_head_for_landmarks_gives_way_to_one_for_classes(architecture: str) -> None:
+    theirs = Outputs(points="eyes")
+    source = build_network(architecture, theirs, seed=1)
+    train_a_step(source)
+    network = build_network(architecture, CLASSES, seed=2)
+    before = copy_of(network)
+    transfer(network, source.state_dict(), theirs)
+    # Paper 004's heads have one and two hidden layers; where heads differ in the output alone, only that starts anew.
+    anew = ("dense1", "dense2", "output") if architecture == "parts_subnet_48" else ("output",)
+    for name, tensor in network.state_dict().items():
+        known = before[name] if name.split(".")[1] in anew else source.state_dict()[name]
+        assert torch.equal(tensor, known), name
+
+
+def test_landmarks_are_carried_over_where_they_are_of_the_same_part() -> None:
+    theirs = Outputs(points="eyes", scales=True)
+    source = build_network("parts_subnet_48", theirs, seed=1)
+    same, other = (build_network("parts_subnet_48", Outputs(points=points), seed=2) for points in ("eyes", "mouth"))
+    for network in (same, other):
+        transfer(network, source.state_dict(), theirs)
+    weights = [network.parts["output"]["landmarks"].weight for network in (source, same)]
+    assert torch.equal(*weights)
+    assert torch.equal(other.parts["dense1"].weight, source.parts["dense1"].weight)
+    assert other.parts["output"]["landmarks"].weight.shape == (40, 128)
 
 
 def test_weights_of_another_architecture_are_refused_and_nothing_is_changed() -> None:

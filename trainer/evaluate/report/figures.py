@@ -27,7 +27,9 @@ _NAMES: dict[str, tuple[str, Unit]] = {
     "parameters": ("parameters", "count"),
     "macs": ("multiply-accumulates per picture", "count"),
     "training_loss": ("training loss", "number"),
-    "landmark_error": ("landmark error, of the distance of the eyes", "share"),
+    "landmark_error": ("landmark error", "share"),  # of the distance of the eyes' outer corners
+    "visible_landmark_error": ("landmark error, points that can be seen", "share"),
+    "training_landmark_error": ("training landmark error", "share"),
     "rmse": ("RMSE", "number"),
     "ccc": ("CCC", "number"),
     "rmse_of_mean": ("RMSE of predicting the mean", "number"),
@@ -128,8 +130,7 @@ def _name(metric: str) -> tuple[str, Unit]:
         if metric.startswith(f"{output}_"):
             name, kind = _name(metric.removeprefix(f"{output}_"))
             return f"{output} {name}", kind
-    of_landmarks = metric.removesuffix("_landmark_error")
-    if of_landmarks != metric:
+    if metric not in _NAMES and metric.endswith("_landmark_error"):
         name, kind = _NAMES["landmark_error"]
-        return f"{name}: {of_landmarks}", kind
+        return f"{name}, {metric.removesuffix('_landmark_error')}", kind
     return _NAMES.get(metric, (metric.replace("_", " "), "number"))

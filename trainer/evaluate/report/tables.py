@@ -105,6 +105,9 @@ class FilledVerdict(NamedTuple):
     bar: Bar | None
 
 
+_LANDMARK_NOTE = "Landmark error: mean distance to the true points, over that of the outer corners of the eyes."
+
+
 def by_stage(stages: Sequence[StageResult]) -> dict[str, list[StageResult]]:
     """Repetitions of each stage, in the order of the stages."""
     runs: dict[str, list[StageResult]] = defaultdict(list)
@@ -124,7 +127,7 @@ def tables_of(recipe: Recipe) -> tuple[Table, ...]:
     of_landmarks = ("landmark_error", "visible_landmark_error", "training_landmark_error")
     tables = (
         Table("Classes, all stages", of_classes, _rows(recipe, set(get_args(Target)) - {"landmarks", *AFFECTS})),
-        Table("Landmarks, all stages", of_landmarks, _rows(recipe, {"landmarks"})),
+        Table("Landmarks, all stages", of_landmarks, _rows(recipe, {"landmarks"}), note=_LANDMARK_NOTE),
         Table(f"{' and '.join(affects).capitalize()}, all stages", of_affect, _rows(recipe, {"affect", *AFFECTS})),
     )
     return tuple(table for table in tables if table.rows)
