@@ -63,5 +63,5 @@ def find_face(picture: Path, crop: CropSpec, detector: Detector, locator: Landma
     if not found:
         raise MienError(f"{picture} shows no face that can be found", "Give a picture with a face, larger or sharper")
     box = max((face.box for face in found), key=lambda box: box.width * box.height)
-    points = None if locator is None else locator.locate(image, [box]).points[0]
+    points = None if locator is None else locator.locate(image, [box]).trusted()[0]
     return Face(picture, image, crop_square(crop, box, points, width, height), len(found))
