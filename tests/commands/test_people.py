@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,3 +59,18 @@ def test_a_stimulus_label_that_would_come_too_late_is_not_given(
     problems = [json.loads(line)["problem"] for line in capsys.readouterr().out.splitlines()]
     assert [bool(one) for one in problems] == [False, True, False]
     assert "late" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"),
+    [(math.nan, "Version 1 is in use; 3 moments. Taken\n"), (0.5, "3 moments, held-out score 0.500 → 0.500. Taken\n")],
+)
+def test_scores_that_are_not_known_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], score: float, shown: str
+) -> None:
+    told = {"success": True, "message": "Taken", "head_version": 1, "samples": 3}
+    told |= {"score_before": score, "score_after": score}
+    robot = SimpleNamespace(personalize=lambda *_: told)
+    monkeypatch.setattr(people, "_robot", lambda namespace: nullcontext(robot))
+    people.personalize("anna")
+    assert capsys.readouterr().out.endswith(shown)

@@ -198,8 +198,10 @@ def personalize(
             progress.update(task, total=feedback["steps"], completed=feedback["step"], description=text)
 
         told = robot.personalize(person, learner, steps, tell)
-    scores = f"held-out score {told['score_before']:.3f} → {told['score_after']:.3f}"
-    _tell(told, as_json, f"Version {told['head_version']} is in use; {told['samples']} moments, {scores}")
+    line = f"Version {told['head_version']} is in use; {told['samples']} moments"
+    if not math.isnan(told["score_after"]):
+        line += f", held-out score {told['score_before']:.3f} → {told['score_after']:.3f}"
+    _tell(told, as_json, line)
     if not told["success"]:
         sys.exit(1)
 
