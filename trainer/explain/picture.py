@@ -51,7 +51,7 @@ def draw_explanation(face: Image, explanation: Explanation, caption: Sequence[st
     page = _Page(_MARGIN + _HEADLINE + _TITLE + _FACE + _LEGEND + rows * _ROW + _LINE * (len(lines) + 1) + _MARGIN)
     _write_headline(page, explanation)
     top, middle = _MARGIN + _HEADLINE + _TITLE, _MARGIN + _FACE + _GAP
-    page.show(_MARGIN, top, _FACE, face, "The face as the network sees it")
+    page.show(_MARGIN, top, _FACE, face, "The face that was cut out")
     target = explanation.labels[explanation.target]
     page.show(middle, top, _FACE, overlay(face, explanation.heat), f"What speaks for {target}")
     _draw_legend(page, middle, top + _FACE + 0.12)

@@ -167,8 +167,13 @@ def report_run(folder: Path, run: Run | None = None, has_pictures: bool = True) 
     claim = read_claim(folder)
     jobs = plan_jobs(claim.recipe, claim.seeds, claim.folds, claim.folds)
     result = gather(claim, jobs, folder)
-    pictures = _pictures((run or Run(claim, folder)).material, claim) if has_pictures else None
-    return result, claim.recipe, write_report(result, claim.recipe, folder, pictures)
+    if not has_pictures:
+        return result, claim.recipe, write_report(result, claim.recipe, folder)
+    from trainer.explain.tested import TestedFaces  # with its library takes a second to load
+
+    material = (run or Run(claim, folder)).material
+    look = TestedFaces(material, claim, folder).look
+    return result, claim.recipe, write_report(result, claim.recipe, folder, _pictures(material, claim), look)
 
 
 def make_claim(options: Options) -> Claim:

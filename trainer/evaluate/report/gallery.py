@@ -165,7 +165,7 @@ class Answers:
         for same in worst:
             error = min(same, key=lambda one: one.quality)
             is_suspect = error.name in self.suspected.get(data, ())
-            jpeg = _jpeg(picture(source, error.name)) if picture is not None else ""
+            jpeg = to_jpeg(picture(source, error.name)) if picture is not None else ""
             errors.append(
                 Error(
                     short_name(error.name),
@@ -214,7 +214,7 @@ def _of_affect(figures: Mapping[str, _Figure]) -> dict[str, _Figure]:
     return {name: figure for name, figure in figures.items() if name.startswith(AFFECTS)}
 
 
-def _jpeg(crop: NDArray[np.uint8] | None) -> str:
+def to_jpeg(crop: NDArray[np.uint8] | None) -> str:
     """A crop as base64 JPEG of at most 96 pixels; empty without one."""
     if crop is None or crop.size == 0:
         return ""

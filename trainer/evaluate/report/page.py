@@ -10,6 +10,7 @@ from trainer.evaluate.metrics import BINS
 from trainer.evaluate.report.details import TestView, stage_view, test_view
 from trainer.evaluate.report.figures import duration
 from trainer.evaluate.report.gallery import Answers, Gallery, PictureOf, is_listed
+from trainer.evaluate.report.looks import LookOf, sheet_of, sheet_of_ensembles
 from trainer.evaluate.report.tables import (
     FilledTable,
     FilledVerdict,
@@ -76,7 +77,9 @@ class Version(NamedTuple):
     tests: dict[str, list[TestView]]
 
 
-def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture: PictureOf | None) -> dict[str, Any]:
+def page_content(
+    result: RecipeResult, recipe: Recipe, answers: Answers, picture: PictureOf | None, look: LookOf | None
+) -> dict[str, Any]:
     """What the templates need, by name."""
     runs = by_stage(result.stages)
     suspects = sum(map(len, answers.suspected.values()))
@@ -89,9 +92,10 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
         )
         versions.append(_version("dropped", note, recipe, by_stage(kept), judge(recipe, kept), answers))
     galleries = {name: _galleries(name, runs, answers, picture) for name in runs}
+    sheets = {name: sheet_of(name, runs, answers, look) for name in runs}
     return {
         "result": result,
-        "banners": _banners(result, galleries.values()),
+        "banners": _banners(result, galleries.values(), any(sheets.values())),
         "facts": _facts(result),
         "spread_note": _SPREAD,
         "trend_note": _TREND,
@@ -100,6 +104,8 @@ def page_content(result: RecipeResult, recipe: Recipe, answers: Answers, picture
         "suspects": f"{suspects} of {answers.asked:,}" if suspects else "",
         "suspicion": _suspicion(result, answers),
         "galleries": galleries,
+        "sheets": sheets,
+        "sheet_of_ensembles": sheet_of_ensembles(recipe, runs, answers, look),
         "left_out": _left_out(recipe, versions[0]),
         "methods": _METHODS,
     }
@@ -151,9 +157,11 @@ def _galleries(stage: str, runs: Runs, answers: Answers, picture: PictureOf | No
     ]
 
 
-def _banners(result: RecipeResult, galleries: Iterable[Sequence[Gallery]]) -> list[str]:
+def _banners(result: RecipeResult, galleries: Iterable[Sequence[Gallery]], has_sheets: bool) -> list[str]:
     is_rendered, is_smoke = result.data == RENDERED, result.size == "smoke"
-    has_faces = any(error.jpeg for of_stage in galleries for gallery in of_stage for error in gallery.errors)
+    has_faces = has_sheets or any(
+        error.jpeg for of_stage in galleries for gallery in of_stage for error in gallery.errors
+    )
     said = ((is_rendered, _BANNER), (is_smoke, _SMOKE), (has_faces and not is_rendered, _FACES))
     return [words for is_so, words in said if is_so]
 

@@ -11,13 +11,20 @@ import msgspec
 from mien.errors import MienError
 from trainer.data.output import output_errors, whole_file
 from trainer.evaluate.report.gallery import Answers, PictureOf
+from trainer.evaluate.report.looks import LookOf
 from trainer.evaluate.report.page import page_content
 from trainer.evaluate.suspects import write_suspects
 from trainer.stages.recipe import Recipe
 from trainer.stages.result import RecipeResult
 
 
-def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: PictureOf | None = None) -> Path:
+def write_report(
+    result: RecipeResult,
+    recipe: Recipe,
+    folder: Path,
+    picture: PictureOf | None = None,
+    look: LookOf | None = None,
+) -> Path:
     """Write report.html (self-contained), report.json and report.md into the run's folder.
 
     Beside them goes suspects.json, the test pictures whose labels are suspected; without any, none is left there.
@@ -27,6 +34,7 @@ def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: Pi
         recipe: as it was run, with the changes of its size.
         folder: of the run; the predictions that `result` names are read from it where they are there.
         picture: gives the pixels of a picture for the gallery of errors; None leaves them out.
+        look: gives what a network saw of a picture and why it answered; None leaves the sheets of it out.
 
     Returns:
         The path of report.html.
@@ -41,7 +49,7 @@ def write_report(result: RecipeResult, recipe: Recipe, folder: Path, picture: Pi
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     answers = Answers(result.stages, folder)
-    content = page_content(result, recipe, answers, picture)
+    content = page_content(result, recipe, answers, picture, look)
     templates = report_templates()
     _write(folder / "report.json", msgspec.json.format(msgspec.json.encode(result)))
     _write(folder / "report.md", templates.get_template("summary.md.j2").render(content).encode())
