@@ -15,6 +15,7 @@ from export.card import model_card
 from export.figures import measured
 from export.graph import export_graph
 from export.half import to_fp16
+from export.landmarks import export_landmarks
 from export.manifest import check_cards, describe, join_figures, part_names, with_rule
 from export.output import new_bundle, write_file
 from export.qdq import quantised_share, read_model
@@ -24,6 +25,7 @@ from mien.bundle import (
     MANIFEST_VERSION,
     BackboneSpec,
     Bundle,
+    CropSpec,
     File,
     HeadFile,
     InputSpec,
@@ -57,6 +59,7 @@ def export_bundle(
     precisions: Sequence[Precision] = ("fp32",),
     has_feature_map: bool = False,
     rule: Rule | None = None,
+    landmarks: Path | None = None,
     name: str | None = None,
     say: Say = lambda _: None,
     tell: Tell = lambda _done, _total: None,
@@ -70,6 +73,8 @@ def export_bundle(
         precisions: of the backbone; fp32 is always there.
         has_feature_map: the graph also gives the last map before it is pooled, for explanations.
         rule: how the expressions that several networks tell are combined; None = as a bundle has it, else their mean.
+        landmarks: folder of a checkpoint that locates all landmarks, for the bundle's landmark network; None = as a
+            bundle has it, else a published one where the crop needs landmarks.
         name: of the model; None = made of architecture and data, or as the bundle has it.
         say: told what is being done.
         tell: told how much of it is done, where it takes long.
@@ -81,7 +86,7 @@ def export_bundle(
     """
     if not sources:
         raise MienError("There is nothing to export", "Name a checkpoint, or a bundle")
-    wanted = _Wanted(sources, precisions, has_feature_map, rule, say, tell)
+    wanted = _Wanted(sources, precisions, has_feature_map, rule, landmarks, say, tell)
     with new_bundle(folder) as partial:
         if any(source.suffix == ".zip" or (source / "manifest.json").is_file() for source in sources):
             manifest = _add_to_bundle(wanted, partial)
@@ -98,6 +103,7 @@ class _Wanted(NamedTuple):
     precisions: Sequence[Precision]
     has_feature_map: bool
     rule: Rule | None
+    landmarks: Path | None
     say: Say
     tell: Tell
 
@@ -121,7 +127,7 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
     say("fp32: writing the graph, and comparing it with torch")
     fp32 = export_graph(networks, wanted.has_feature_map)
     base = open_bundle(default_bundle())
-    detector, landmarks = base.manifest.detector, _write_landmarks(folder, cards[0])
+    detector, landmarks = base.manifest.detector, _write_landmarks(folder, cards[0], wanted)
     words = describe(cards, [] if landmarks is None else [f"Landmarks: {landmarks.file.licence}"])
     by = f"trained with mien {version('mien')}, checkpoint {' and '.join(card.sha256[:12] for card in cards)}"
     origin = f"{words.lineage} ({by})", words.licence
@@ -134,7 +140,7 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
     write_file(folder, detector.file.path, base.read(detector.file))
     backbone = BackboneSpec(
         files=_write_precisions(folder, fp32, ["fp32", *precisions], int8, origin, say),
-        input=cards[0].input,
+        input=_input(cards[0], say),
         crop=cards[0].crop,
         embedding_output="embedding",
         embedding_size=size,
@@ -153,6 +159,14 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
         landmarks=landmarks,
         accuracy=join_figures(names, [measured(source) for source in sources]),
     )
+
+
+def _input(card: Card, say: Say) -> InputSpec:
+    """What a robot does to a crop: the nearest to what was done to the pictures that it was trained on."""
+    if card.contrast != "picture":
+        return card.input
+    say("warning: trained on pictures whose contrast was enhanced as a whole; on a robot that of the crop is")
+    return msgspec.structs.replace(card.input, contrast="clahe")
 
 
 def _statistics(base: BaseHead, fp32: bytes, spec: InputSpec, wanted: _Wanted) -> tuple[Tensors, str]:
@@ -181,9 +195,13 @@ def _add_to_bundle(wanted: _Wanted, folder: Path) -> Manifest:
     if wanted.has_feature_map and backbone.feature_map_output is None:
         raise MienError(f"{bundle.path} was made without a feature map", "Export its checkpoint again with it")
     Recogniser(bundle, BackendOptions(precision="fp32")).close()
+    landmarks = manifest.landmarks
+    replaced = [manifest.card, *([landmarks.file] if landmarks is not None and wanted.landmarks is not None else [])]
     for file in bundle.files():
-        if file != manifest.card:
+        if file not in replaced:
             write_file(folder, file.path, bundle.read(file))
+    if wanted.landmarks is not None:
+        landmarks = _trained_landmarks(folder, wanted.landmarks, backbone.crop, wanted.say)
     fp32 = backbone.files["fp32"]
     added: list[Precision] = [precision for precision in wanted.precisions if precision not in backbone.files]
     data, head = bundle.read(fp32), bundle.load_head()
@@ -199,7 +217,7 @@ def _add_to_bundle(wanted: _Wanted, folder: Path) -> Manifest:
     if wanted.rule is not None:
         head_file = msgspec.structs.replace(head_file, spec=with_rule(head_file.spec, wanted.rule))
     backbone = msgspec.structs.replace(backbone, files=backbone.files | new)
-    return msgspec.structs.replace(manifest, head=head_file, backbone=backbone)
+    return msgspec.structs.replace(manifest, head=head_file, backbone=backbone, landmarks=landmarks)
 
 
 def _write_precisions(
@@ -227,8 +245,17 @@ def _write_precisions(
     return files
 
 
-def _write_landmarks(folder: Path, card: Card) -> LandmarksSpec | None:
-    """The landmark network, where the crop needs it."""
+def _trained_landmarks(folder: Path, checkpoint: Path, crop: CropSpec, say: Say) -> LandmarksSpec:
+    say("landmarks: writing the graph, and comparing it with torch")
+    if crop.kind in ("outer", "inner"):
+        say("warning: faces are now cut by other landmarks than those that the model was trained with")
+    return export_landmarks(checkpoint, folder)
+
+
+def _write_landmarks(folder: Path, card: Card, wanted: _Wanted) -> LandmarksSpec | None:
+    """The landmark network: the one that is wanted, else a published one where the crop needs it."""
+    if wanted.landmarks is not None:
+        return _trained_landmarks(folder, wanted.landmarks, card.crop, wanted.say)
     if card.crop.kind not in ("outer", "inner"):
         return None
     data, spec = landmarks_model()

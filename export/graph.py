@@ -1,4 +1,4 @@
-"""The frozen part of trained networks as one ONNX graph."""
+"""The frozen part of trained networks as one ONNX graph, and what every graph of ours is checked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.parity import allowed_difference
+from mien.bundle import InputSpec
 from mien.errors import MienError, require
 from mien.models.mini_xception import IR_VERSION, OPSET
 from mien.runtime.backend import BackendOptions, Model, load_network
@@ -37,8 +38,30 @@ def export_graph(networks: Sequence[Network], has_feature_map: bool = False) -> 
         MienError: a network gives numbers that are not finite, the file differs from torch by more than
             `allowed_difference`, or maps differ in size.
     """
-    graph = _SideBySide(networks, has_feature_map).eval()
-    spec = networks[0].input
+    return export_module(_SideBySide(networks, has_feature_map), networks[0].input)
+
+
+class NamedOutputs(nn.Module):
+    """A module that gives tensors in the order of `names`."""
+
+    names: list[str]
+
+
+def export_module(graph: NamedOutputs, spec: InputSpec) -> bytes:
+    """Write a module as ONNX, and compare the file with torch.
+
+    Args:
+        graph: from pictures (N, C, H, W) to tensors. Left in evaluation mode.
+        spec: of the pictures.
+
+    Returns:
+        The file: opset 18; input `image` float32 ("batch", C, H, W); outputs as the module names them.
+
+    Raises:
+        MienError: the module gives numbers that are not finite, or the file differs from torch by more than
+            `allowed_difference`.
+    """
+    graph.eval()
     pictures = noise((3, spec.depth, spec.height, spec.width))
     with torch.no_grad():
         expected = {
@@ -64,7 +87,7 @@ def run_graph(data: bytes, pictures: NDArray[np.float32]) -> dict[str, NDArray[n
     return outputs
 
 
-class _SideBySide(nn.Module):
+class _SideBySide(NamedOutputs):
     """Networks that look at the same pictures."""
 
     def __init__(self, networks: Sequence[Network], has_feature_map: bool) -> None:
@@ -85,7 +108,7 @@ class _SideBySide(nn.Module):
         return tuple(together[: len(self.names)])
 
 
-def _export(graph: _SideBySide, pictures: Tensor) -> bytes:
+def _export(graph: NamedOutputs, pictures: Tensor) -> bytes:
     """Write a graph with torch's exporter, which folds the batch normalisation into the convolutions."""
     require("onnxscript", "export")
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -18,7 +18,7 @@ from mien.models.build_default_bundle import DETECTOR_DATA
 from trainer.stages.checkpoint import Card
 from trainer.stages.material import JOINT
 
-_OWNERS = "The weights belong to who trained them; the terms of the pictures may limit their use."
+OWNERS = "The weights belong to who trained them; the terms of the pictures may limit their use."
 
 
 class Words(NamedTuple):
@@ -84,7 +84,7 @@ def describe(cards: Sequence[Card], licences: Iterable[str]) -> Words:
         name=re.sub(r"[^a-z0-9+]+", "-", f"{' '.join(names)} {last}".lower()).strip("-"),
         description=f"{_listed(told).capitalize()} from a face of {spec.width}x{spec.height} pixels "
         f"({spec.channels}), learned by {_listed(names)} on {last}.",
-        licence=" ".join([_OWNERS, *terms]),
+        licence=" ".join([OWNERS, *terms]),
         lineage="; ".join(_once(card.lineage_text for card in cards)),
         data_sets=(*weights, *data, DETECTOR_DATA),
         labels=labels,

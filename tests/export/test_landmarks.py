@@ -1,0 +1,109 @@
+"""A trained landmark network in a bundle: the robot locates what torch does, and knows as much of how sure it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export.bundle import export_bundle
+from export.landmarks import TOLERANCE, export_landmarks
+from mien.bundle import CropSpec, open_bundle
+from mien.errors import MienError
+from mien.faces.crop import crop_square, write_crop
+from mien.faces.detector import Box
+from mien.faces.landmarks import LandmarkLocator
+from mien.models.default_bundle import default_bundle
+from mien.runtime.backend import BackendOptions
+from mien.runtime.onnx_graph import graph_problems
+from tests.export.checkpoints import save_network, settled_network
+from trainer.models import Network, Outputs
+
+ALL = Outputs(points="all", scales=True)
+IMAGE = np.random.default_rng(1).integers(0, 256, (24, 30, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+BOXES = [Box(40, 30, 90, 110), Box(-20, 60, 70, 80)]
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """As a network that has learned: it sees the mean face, in the middle of its crop."""
+    made = settled_network("landmark_net", ALL, 0, side=80)
+    with torch.no_grad():
+        made.parts["output"]["landmarks"].weight *= 0.05
+        made.parts["output"]["landmarks"].bias += 0.5
+        made.parts["output"]["scales"].weight *= 0.2
+        made.parts["output"]["scales"].bias -= 4
+    return made
+
+
+@pytest.fixture(scope="module")
+def checkpoint(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_network(tmp_path_factory.mktemp("run") / "landmarks", network)
+
+
+def test_a_robot_locates_what_was_trained(network: Network, checkpoint: Path, tmp_path: Path) -> None:
+    before = open_bundle(default_bundle())
+    bundle = export_bundle([before.path], tmp_path / "bundle", landmarks=checkpoint)
+    spec = bundle.manifest.landmarks
+    assert spec is not None
+    assert (spec.output, spec.confidence_output, spec.crop) == ("landmarks", "confidences", CropSpec("box", 0.2))
+    assert bundle.manifest.backbone == before.manifest.backbone
+
+    crops = np.empty((2, 1, 80, 80), np.float32)
+    for box, crop in zip(BOXES, crops, strict=True):
+        write_crop(IMAGE, crop_square(spec.crop, box, None, 240, 192), spec.input, crop)
+    with torch.inference_mode():
+        told = network(torch.from_numpy(crops))
+    scales = told.scales.exp().numpy()
+    sure = (1 - np.exp(-TOLERANCE / scales)) ** 2
+    assert 0.05 < sure.min() < sure.max() < 1
+    outputs = run(bundle.read(spec.file), crops)
+    np.testing.assert_allclose(outputs["landmarks"], told.landmarks.numpy(), atol=1e-4)
+    np.testing.assert_allclose(outputs["confidences"], sure, atol=1e-4)
+    locator = LandmarkLocator(bundle.read(spec.file), spec, BackendOptions())
+    assert np.isfinite(locator.locate(IMAGE, BOXES).points).all()
+    locator.close()
+
+
+def test_the_graph_is_one_that_engines_take(checkpoint: Path, tmp_path: Path) -> None:
+    export_landmarks(checkpoint, tmp_path)
+    data = (tmp_path / "landmarks.onnx").read_bytes()
+    assert graph_problems(data, "landmarks.onnx") == []
+    graph = onnx.load_model_from_string(data).graph
+    assert [one.name for one in graph.input] == ["image"]
+    assert [size.dim_param or size.dim_value for size in graph.output[1].type.tensor_type.shape.dim] == ["batch", 68]
+
+
+def test_a_network_that_does_not_tell_scales_gives_no_confidences(tmp_path: Path) -> None:
+    plain = settled_network("parts_subnet_48", Outputs(points="all"), 0, side=48)
+    spec = export_landmarks(save_network(tmp_path / "one", plain), tmp_path)
+    assert (spec.output, spec.confidence_output) == ("landmarks", None)
+    assert spec.file.source.startswith("IN → CK+ (trained with mien")
+    assert "Weights of somebody: MIT." in spec.file.licence
+
+
+@pytest.mark.parametrize(
+    ("outputs", "keys", "problem"),
+    [
+        (Outputs(points="nose"), {}, "the landmarks of nose only"),
+        (Outputs(labels=("anger", "fear")), {}, "tells no landmarks"),
+        (ALL, {"crop": CropSpec("inner")}, "needs the landmarks themselves"),
+        (ALL, {"contrast": "picture"}, "enhanced as a whole"),
+    ],
+)
+def test_other_checkpoints_are_refused(tmp_path: Path, outputs: Outputs, keys: dict[str, Any], problem: str) -> None:
+    network = settled_network("parts_subnet_48", outputs, 0, side=48)
+    with pytest.raises(MienError, match=problem):
+        export_landmarks(save_network(tmp_path / "one", network, **keys), tmp_path)
+    assert not (tmp_path / "landmarks.onnx").exists()
+
+
+def run(data: bytes, pictures: np.ndarray) -> dict[str, np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return dict(zip((one.name for one in session.get_outputs()), session.run(None, {"image": pictures}), strict=True))
