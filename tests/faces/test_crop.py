@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mien.bundle import CropSpec, InputSpec
 from mien.errors import MienError
-from mien.faces.crop import crop_square, cut, write_crop
+from mien.faces.crop import crop_square, cut, from_crop, to_crop, write_crop
 from mien.faces.detector import Box
 
 GREY = InputSpec(64, 64, "grey", (127.5,), (1 / 127.5,))
@@ -168,3 +168,20 @@ def test_grey_and_colour_images_fit_grey_and_colour_networks() -> None:
     planes = np.empty((3, 64, 64), np.float32)
     write_crop(grey, square, spec, planes)
     assert np.array_equal(planes, np.repeat(batch[1], 3, axis=0))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32), st.floats(40, 150), st.integers(24, 128))
+def test_points_lie_across_a_crop_where_it_shows_them(seed: int, side: float, output: int) -> None:
+    random = np.random.default_rng(seed)
+    corner = random.uniform(0, 159 - side, 2)
+    point = corner + side * random.uniform(0.4, 0.6, 2)
+    rows, columns = np.mgrid[:160, :160]
+    wide = max(1.5, side / output)  # of the dot, pixels
+    image = np.exp(-0.5 * ((columns - point[0]) ** 2 + (rows - point[1]) ** 2) / wide**2)
+    crop = cut(np.asarray(np.round(255 * image), np.uint8), Box(*corner, side, side), output, output).astype(float)
+    squares = np.array([(*corner, side, side)])
+    found = to_crop(point[None, None], squares)
+    middle = np.array([crop.sum(0) @ np.arange(output), crop.sum(1) @ np.arange(output)]) / crop.sum()
+    np.testing.assert_allclose(found[0, 0] * output - 0.5, middle, atol=0.2)
+    np.testing.assert_allclose(from_crop(found, squares)[0, 0], point, atol=1e-3)

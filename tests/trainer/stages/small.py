@@ -36,6 +36,7 @@ OUTPUTS = {
     "expression": Outputs(LABELS),
     "valence": Outputs((), ("valence",)),
     "affect": Outputs(LABELS, ("valence", "arousal")),
+    "landmarks": Outputs(points="eyes"),
 }
 
 
@@ -84,8 +85,13 @@ def make_small_examples(network: Network, target: Target, count: int, seed: int 
     for picture, label in zip(pixels, classes, strict=True):
         picture[label * side // 3 : (label + 1) * side // 3] += 100
     dataset = Patterns(classes, unknown)
-    states, squares = np.ones(count, np.uint8), np.zeros((count, 4), np.float32)
-    crops = Crops(dataset, network.input, (side, side), False, states, squares, pixels)
+    states, squares = np.ones(count, np.uint8), np.full((count, 4), (0, 0, side, side), np.float32)
+    # The eyes are in the bright third; of some pictures they are not known, of others nothing is.
+    points = random.uniform(0, 2, (count, 68, 2)).astype(np.float32) + np.linspace(0, side / 2, 68)[:, None]
+    points[..., 1] += side / 4 * classes[:, None]
+    points[:unknown], points[unknown : 2 * unknown, 36:40] = np.nan, np.nan
+    landmarks = points.astype(np.float32) if target == "landmarks" else None
+    crops = Crops(dataset, network.input, (side, side), False, states, squares, pixels, landmarks)
     return make_examples(dataset, crops, target, network.outputs.labels)
 
 

@@ -14,6 +14,7 @@ from tests.trainer.stages.small import LABELS, make_network, make_small_examples
 from trainer.data.batches import Batches
 from trainer.evaluate.predictions import MOST_CLASSES
 from trainer.models import Network, Outputs, build_network
+from trainer.stages.answers import answer
 from trainer.stages.fit import make_fabric, predict
 from trainer.stages.state import digest
 
@@ -58,6 +59,18 @@ def test_answers_come_in_the_order_of_the_pictures(tmp_path: Path) -> None:
     assert found.probabilities.dtype == found.valence.dtype == found.true_arousal.dtype == np.float32
     np.testing.assert_array_equal(found.true_valence, found.classes - 1)
     assert answers(make_network(make_stage(target="valence")), "valence").probabilities is None
+
+
+def test_landmarks_are_learned_and_scored_by_their_error(tmp_path: Path) -> None:
+    keys = {"target": "landmarks", "loss": "l1", "points": "eyes", "validation": 31, "unknown": 4}
+    network, epochs = train(tmp_path, epochs=8, optimiser={"kind": "adam", "learning_rate": 0.01}, **keys)
+    assert epochs[-1].pictures == 44  # of four nothing is known
+    assert epochs[-1].training_score > epochs[0].training_score / 2
+    examples = make_small_examples(network, "landmarks", 31, 9)
+    told = answer(network, examples, make_fabric())
+    assert told.landmark_predicted is not None
+    assert told.landmark_predicted.shape == (31, 12, 2)
+    assert epochs[-1].validation_score == pytest.approx(-told.landmark_errors["landmark_error"].mean(), rel=1e-4)
 
 
 def test_of_many_classes_only_the_top_one_is_kept() -> None:

@@ -338,6 +338,18 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("stages.target.loss", "mse", r"stages\.target\.loss: mse is for valence and arousal"),
     ("stages.mood.loss", "cross_entropy", r"stages\.mood\.loss: cross_entropy is for classes"),
     ("stages.deep.target", "affect", r"stages\.deep\.loss: cross_entropy is for classes.*mse or ccc"),
+    ("stages.mood.loss", "l1", r"stages\.mood\.loss: l1 is for landmarks, not for valence"),
+    ("stages.mood.target", "landmarks", r"stages\.mood\.loss: ccc is not for landmarks"),
+    (
+        "stages.mood",
+        {"data": "wild", "target": "landmarks", "loss": "l1", "crop": {"kind": "uncropped"}},
+        r"stages\.mood\.crop: landmarks are learned in crops",
+    ),
+    (
+        "stages.mood",
+        {"data": "wild", "target": "landmarks", "loss": "laplace", "center": {}},
+        r"stages\.mood\.center: the target landmarks has no classes",
+    ),
     ("stages.mood.center", {}, r"stages\.mood\.center: the target valence has no classes"),
     ("stages.mood.balance", {"kind": "up"}, r"stages\.mood\.balance: the target valence has no classes"),
     ("stages.deep.data", "japanese", r"stages\.deep\.schedule\.kind: .*japanese has no validation part"),

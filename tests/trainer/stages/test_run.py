@@ -18,11 +18,15 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from mien.errors import MienError
 from mien.models.cache import cache_folder
 from tests.trainer.children import start_command
 from trainer.__main__ import app
+from trainer.evaluate.predictions import load_predictions
+from trainer.models import Outputs
+from trainer.stages.checkpoint import open_network
 
 LABELS = ("neutral", "happiness", "surprise")
 RECIPE = Path(__file__).parent / "tiny.yaml"
@@ -261,12 +265,7 @@ def test_suspects_are_left_out_of_the_training(whole: Path, data: Path, tmp_path
 
 @pytest.mark.usefixtures("_cache")
 def test_renders_stand_in_for_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        mien_train("run", RECIPE, "--data", "rendered", "--out", tmp_path)
-    except MienError as error:
-        if "OpenGL" in error.problem:
-            pytest.skip(str(error))
-        raise
+    run_rendered(RECIPE, tmp_path)
     assert "Both · nowhere · on rendered people" in capsys.readouterr().out
     first, second = read(tmp_path)["stages"]
     assert first["lineage"] == "rendered wild"
@@ -274,3 +273,40 @@ def test_renders_stand_in_for_data(tmp_path: Path, capsys: pytest.CaptureFixture
     assert first["tests"]["generic"]["shared_people"] == 0
     assert second["tests"]["groups"]["pictures"] == 36
     assert "rendered" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("_cache")
+def test_landmarks_are_learned_before_expressions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_rendered(RECIPE.with_name("tiny_parts.yaml"), tmp_path)
+    assert "landmark error" in capsys.readouterr().out
+    stages = {stage["stage"]: stage for stage in read(tmp_path)["stages"]}
+    tested = {name: stage["tests"]["generic"] for name, stage in stages.items()}
+    assert set(tested["located"]["figures"]) == {"landmark_error", "visible_landmark_error"}
+    assert set(tested["located"]["intervals"]) == set(tested["located"]["figures"])
+    assert {"jaw_landmark_error", "mouth_landmark_error"} < set(tested["sure"]["figures"])
+    assert "accuracy" in tested["tuned"]["figures"]
+    assert stages["located"]["figures"]["training_landmark_error"] > 0
+    assert read(tmp_path)["verdicts"][0]["difference"] is not None
+    assert "landmark error" in (tmp_path / "report.html").read_text()
+    networks = {name: open_network(tmp_path / "seed0" / name) for name in stages}
+    assert networks["located"][1].outputs == Outputs(points="eyes")
+    assert networks["sure"][1].outputs == Outputs(points="all", scales=True)
+    weights = {name: network.state_dict() for name, (network, _) in networks.items()}
+    features = [name for name in weights["located"] if name.startswith("parts.conv")]
+    assert all(torch.equal(weights["located"][name], weights["head"][name]) for name in features)
+    assert any(not torch.equal(weights["head"][name], weights["tuned"][name]) for name in features)
+    assert "dense2" in networks["head"][0].parts
+    assert "dense2" not in networks["located"][0].parts
+    yaw = load_predictions(tmp_path / tested["located"]["predictions"]).yaw
+    assert yaw is not None
+    assert np.ptp(yaw) > 10
+
+
+def run_rendered(recipe: Path, folder: Path) -> None:
+    """Run a recipe on renders, where there is what they need."""
+    try:
+        mien_train("run", recipe, "--data", "rendered", "--out", folder)
+    except MienError as error:
+        if "OpenGL" in error.problem:
+            pytest.skip(str(error))
+        raise
