@@ -174,7 +174,7 @@ def move_points(
     affine = _affine(size, spec, preset, draws)
     shown = np.array([spec.width / size[1], spec.height / size[0]])
     stored = (2.0 * points - 1) * shown - affine[:, None, :, 2]  # −1 to 1, as `affine` counts
-    moved = np.linalg.solve(affine[:, None, :, :2], stored[..., None])[..., 0]
+    moved = stored @ np.linalg.inv(affine[..., :2]).transpose(0, 2, 1)
     is_flipped = draws.is_flipped(preset)
     moved[is_flipped] = moved[is_flipped][:, MIRRORED]
     return np.asarray((moved + 1) / 2, np.float32)

@@ -100,15 +100,17 @@ def _coarse(image: Tensor, share: float) -> Tensor:
 
 def _blurred(images: Tensor, deviations: NDArray[np.float64]) -> Tensor:
     """Each picture by a Gaussian of its own, pixels; borders are repeated."""
-    count, channels, rows, columns = images.shape
     offsets = np.arange(-_REACH, _REACH + 1)
     weights = np.exp(-0.5 * (offsets / np.maximum(deviations, 0.05)[:, None]) ** 2)
-    weights = np.repeat(weights / weights.sum(axis=1, keepdims=True), channels, axis=0)
-    kernel = torch.from_numpy(weights.astype(np.float32)).to(images.device)[:, None]
-    planes = functional.pad(images.reshape(1, -1, rows, columns), (_REACH,) * 4, mode="replicate")
-    planes = functional.conv2d(planes, kernel[:, :, None], groups=count * channels)
-    planes = functional.conv2d(planes, kernel[..., None], groups=count * channels)
-    return planes.reshape(count, channels, rows, columns)
+    weights /= weights.sum(axis=1, keepdims=True)
+    columns = torch.from_numpy(weights.astype(np.float32)).to(images.device).T[..., None, None, None].unbind()
+    for axis in (2, 3):  # shifted and added: a convolution with a kernel for each picture takes ten times as long
+        margins = (0, 0, _REACH, _REACH) if axis == 2 else (_REACH, _REACH, 0, 0)
+        padded, size = functional.pad(images, margins, mode="replicate"), images.shape[axis]
+        images = torch.zeros_like(images)
+        for place, column in enumerate(columns):
+            images.addcmul_(padded.narrow(axis, place, size), column)
+    return images
 
 
 def _noise(images: Tensor, chance: NDArray[np.float64], strongest: float) -> Tensor:
