@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from trainer import commands
 from trainer.models.costs import Cost, costs
 
 CHANNELS = ((3, 16), (16, 32), (32, 64), (64, 128))
@@ -59,3 +60,9 @@ def test_whole_networks_stand_beside_their_papers(found: dict[str, Cost]) -> Non
     assert found["resnet50"].published.flops == 2 * 4_090e6
     assert found["mobilenet_v1_48"].published.flops is None
     assert found["mobilenet_v1_48"].input == "48x48 rgb"
+
+
+def test_the_command_shows_counted_beside_published_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    commands.architectures()
+    line = next(one for one in capsys.readouterr().out.splitlines() if one.startswith("004: sub-network"))
+    assert line.split()[2:10] == ["160x160", "grey", "0.3285", "0.33", "0.5573", "0.555", "1.318", "6.3"]
