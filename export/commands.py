@@ -34,7 +34,7 @@ def bundle(
             checkpoint was trained on, those of a bundle on rendered faces.
         feature_map: the network also gives its last map before pooling, for explanations.
         combine: how expressions that several of them tell become one answer: their mean (paper 004, eq. 4; the default)
-            or one that is weighted by reliability, how sure each is of the face.
+            or one that is weighted by reliability, how far the others bear each out on the face.
         landmarks: folder of a checkpoint that locates all 68 landmarks: it becomes the bundle's landmark network.
         name: of the model; by default made of architecture and data.
     """

@@ -73,11 +73,12 @@ def test_parts_are_averaged_and_keep_their_own_confidence() -> None:
     assert head.part_names == ("p0", "p1", "p2", "p3", "p4")
 
 
-def test_parts_that_are_sure_count_more_where_they_are_weighted_by_their_reliability() -> None:
+def test_parts_that_others_bear_out_count_more_where_they_are_weighted_by_their_reliability() -> None:
     tensors = {}
-    for name, rows in (("p0", [[4, 0], [0, 0], [0, 0]]), ("p1", [[0, 0], [0.4, 4], [0, 0]])):
+    borne_out, alone = [[2, 0], [0, 2], [0, 0]], [[0, 0], [0, 0], [5, 5]]
+    for name, rows in (("p0", borne_out), ("p1", borne_out), ("p2", alone)):
         tensors |= {f"{name}.0.weight": np.array(rows, np.float32), f"{name}.0.bias": np.zeros(3, np.float32)}
-    parts = [(0, 2, ["linear"]), (0, 2, ["linear"])]
+    parts = [(0, 2, ["linear"])] * 3
     embeddings = np.array([[1, 0], [0, 1], [1, 0.9]], np.float32)
     mean, weighted = (
         Head(spec(rule, parts), tensors, 3, 2).predict(embeddings)
@@ -85,10 +86,10 @@ def test_parts_that_are_sure_count_more_where_they_are_weighted_by_their_reliabi
     )
     np.testing.assert_array_equal(weighted.part_confidences, mean.part_confidences)
     np.testing.assert_allclose(weighted.probabilities.sum(axis=1), 1, rtol=1e-5)
-    each = np.stack([softmax(embeddings @ tensors[f"{name}.0.weight"].T) for name in ("p0", "p1")])
+    each = np.stack([softmax(embeddings @ tensors[f"{name}.0.weight"].T) for name in ("p0", "p1", "p2")])
     np.testing.assert_allclose(weighted.probabilities, combine("reliability", each), rtol=1e-5)
-    assert weighted.probabilities[0, 0] > mean.probabilities[0, 0] + 0.1  # the first part knows, the second has no idea
-    assert weighted.probabilities[1, 1] > mean.probabilities[1, 1] + 0.1
+    assert weighted.probabilities[0, 0] > mean.probabilities[0, 0] + 0.05
+    assert weighted.probabilities[1, 1] > mean.probabilities[1, 1] + 0.05
 
 
 def test_valence_and_arousal_are_outputs_of_their_own() -> None:

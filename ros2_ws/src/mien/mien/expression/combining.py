@@ -1,8 +1,11 @@
 """How the answers of several parts about one face become one answer; host and robot use these very functions.
 
 `mean` is paper 004's eq. 4: the sum of the parts' probabilities, divided by their number, which changes no order.
-`reliability` weighs each part by how sure it is about this very face: a part whose region is covered is seldom sure of
-anything, and counts less. The paper weighs all parts alike; it never measured what a mask does.
+`reliability` weighs each part by how far the others bear it out on this very face: a part whose region is covered may
+be as sure as ever, but is borne out less. The paper weighs all parts alike; it never measured what a mask does.
+
+Weights by how sure a part is itself (entropy, margin or highest probability) were tried and left: a sure part already
+has a louder voice in the sum, and more of it cost up to two points of accuracy on rendered people, covered or not.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ _Floats = TypeVar("_Floats", bound="np.floating[Any]")
 Rule = Literal["mean", "reliability"]
 """In a bundle's head: `mean_of_softmax` and `reliability_of_softmax`."""
 
-SHARPNESS = 4.0
-"""Of the weights of `reliability`."""
+_LEAST_AGREEMENT = 1e-6
+"""Of parts that all contradict each other, which weigh the same then."""
 
 
 def combine(rule: Rule, probabilities: NDArray[_Floats]) -> NDArray[_Floats]:
@@ -39,16 +42,18 @@ def combine(rule: Rule, probabilities: NDArray[_Floats]) -> NDArray[_Floats]:
 
 
 def reliability(probabilities: NDArray[_Floats]) -> NDArray[_Floats]:
-    """Weight of each part for each face: exp(-`SHARPNESS` · H / ln classes), H the entropy of its answer.
+    """Weight of each part for each face: how likely it and another part, each drawing by its probabilities, agree.
+
+    For part m, the sum over the others j of Σ_k p_m(k) p_j(k), divided by that of all parts.
 
     Args:
         probabilities: float (parts, N, classes), as for `combine`.
 
     Returns:
-        Float (parts, N), of the same kind; each face's weights sum to 1. Parts that are equally sure weigh the same.
+        Float (parts, N), of the same kind; each face's weights sum to 1. Parts that say the same, and two parts
+        whatever they say, weigh the same.
     """
-    logarithms = np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))
-    entropy = -(probabilities * logarithms).sum(axis=-1) / np.log(probabilities.shape[-1])
-    weights: NDArray[_Floats] = np.exp(-SHARPNESS * entropy).astype(probabilities.dtype)
-    result: NDArray[_Floats] = weights / weights.sum(axis=0)
+    others = probabilities.sum(axis=0) - probabilities
+    agreement: NDArray[_Floats] = np.maximum((probabilities * others).sum(axis=-1), _LEAST_AGREEMENT)
+    result: NDArray[_Floats] = agreement / agreement.sum(axis=0)
     return result

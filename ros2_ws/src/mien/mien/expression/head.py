@@ -47,8 +47,8 @@ class HeadOutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One output and how its parts are combined.
 
     `softmax`: one part, softmax over its outputs. `linear`: one part as it is. `mean_of_softmax`: the mean of the
-    parts' softmax (paper 004, eq. 4). `reliability_of_softmax`: the same, each part weighted by how sure it is of that
-    face (`mien.expression.combining`); manifests have it since version 2.
+    parts' softmax (paper 004, eq. 4). `reliability_of_softmax`: the same, each part weighted by how far the others
+    bear it out on that face (`mien.expression.combining`); manifests have it since version 2.
     """
 
     combine: Combine
