@@ -14,9 +14,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from itertools import chain, pairwise
+from itertools import chain, count, islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -33,7 +33,6 @@ from mien.faces.detector import Box, Detection, Image
 from mien.faces.detectors import make_detector
 from mien.faces.landmarks import LandmarkLocator
 from mien.faces.quality import shape_of
-from mien.models.cache import cache_folder
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
 from mien.pipeline import Frame, Pipeline, PipelineSettings
@@ -41,19 +40,20 @@ from mien.runtime.backend import BackendOptions
 from trainer.data import ert
 from trainer.data.face_parts import INTEROCULAR, PARTS
 from trainer.data.face_squares import landmarks_model
-from trainer.data.synthetic.dataset import VERSION, read_labels, render
+from trainer.data.synthetic.domains import find_domain
+from trainer.data.synthetic.sample import make_sample
 from trainer.evaluate.faces import load_images, read_face_manifest
 from trainer.evaluate.intervals import Sums, bootstrap, sum_by_unit
 from trainer.evaluate.orl import orl_faces
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results" / "landmarks.md"
-DOMAIN, RENDERS, SIDE_PX = "faces", 1_600, 192
+DOMAIN, RENDERS, SIDE_PX = "faces", 240, 192
 FRONTAL = 0.15
 """Tip of the nose beside the middle of the eyes, in distances of the eyes (of the detector's five points)."""
 YAWS = (0, 15, 30, 45, 61)
 STILL_FACES, STILL_FRAMES, SETTLING_FRAMES = 5, 130, 10
 NOISE_LEVELS, JPEG_QUALITY = 3.0, 80
-STEP_PX, STEPS, STEP_EVERY_FRAMES, FRAMES_PER_S = 10, 24, 17, 30.0
+STEP_PX, STEPS, STEP_EVERY_FRAMES, FRAMES_PER_S = 10, 9, 17, 30.0
 FOLLOWED = 0.8
 
 Points = NDArray[np.float32]
@@ -111,20 +111,18 @@ def of_manifest(bench: Bench, manifest: Path) -> Iterator[Face | None]:
 
 
 def of_renders(bench: Bench) -> Iterator[Face | None]:
-    """Unseen people: the test part of the domain."""
-    folder = cache_folder() / "renders" / f"{DOMAIN}-v{VERSION}-{SIDE_PX}px-seed0"
-    render(DOMAIN, folder, count=RENDERS, side=SIDE_PX, seed=0)
-    for label in read_labels(folder)[:RENDERS]:
-        if label.split != "test":
-            continue
-        image = np.asarray(cv2.imread(str(folder / label.file)), np.uint8)
-        truth, visible = np.array(label.landmarks, np.float32), np.array(label.visible, np.bool_)
+    """Unseen people: the first pictures of the test part of the domain."""
+    domain = find_domain(DOMAIN)
+    unseen = (index for index in count() if domain.split(index) == "test")
+    for index in islice(unseen, RENDERS):
+        image, label = make_sample(domain, 0, index, SIDE_PX)
+        truth = np.array(label.landmarks, np.float32)
         x, y = truth.mean(axis=0).tolist()
         face = bench.look(label.person, image, Box(x, y, 0, 0))
         yield (
             None
             if face is None
-            else Face(*(face.person, face.image, face.found, face.seen, face.by_ert), truth, visible, label.yaw)
+            else replace(face, truth=truth, visible=np.array(label.visible, np.bool_), yaw=label.yaw)
         )
 
 
