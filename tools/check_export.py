@@ -1,9 +1,9 @@
 """Builds an engine of every file that the export can write, with TensorRT-RTX, which needs no GPU for it.
 
-Every architecture, in every precision, with weights that have learned nothing; the detector and the landmarks. int8 has
-all convolutions quantised, more than a trained network may keep; mixed has each third one in fp16. What builds here is
-parsed and optimised by TensorRT-RTX, whose interface is TensorRT 11's; that TensorRT 10.3 takes it, and that it runs,
-is not shown.
+Every architecture, and five networks as one graph (paper 004), in every precision, with weights that have learned
+nothing; the detector and the landmarks. int8 has all convolutions quantised, more than a trained network may keep;
+mixed has each third one in fp16. What builds here is parsed and optimised by TensorRT-RTX, whose interface is TensorRT
+11's; that TensorRT 10.3 takes it, and that it runs, is not shown.
 
 python tools/check_export.py [ARCHITECTURE …]
 """
@@ -35,6 +35,8 @@ from trainer.models import ARCHITECTURES, Network, Outputs, build_network
 DETECTOR_SIZE = 256, 320
 PICTURES = 4
 RESIDUAL_GAIN = 0.2
+PART, NETWORKS = "parts_subnet", 5
+ENSEMBLE = f"{NETWORKS}x{PART}"
 
 
 def main() -> int:
@@ -42,7 +44,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     trt = require("tensorrt_rtx", "dev")
     built, failed = 0, 0
-    for name in sys.argv[1:] or [*ARCHITECTURES, "detector", "landmarks"]:
+    for name in sys.argv[1:] or [*ARCHITECTURES, ENSEMBLE, "detector", "landmarks"]:
         try:
             for file, data in files(name):
                 print(f"{file:32} {build(trt, file, data)}", flush=True)
@@ -64,15 +66,16 @@ def build(trt: Any, name: str, data: bytes) -> str:
 
 
 def files(name: str) -> Iterator[tuple[str, bytes]]:
-    """The files of an architecture, the detector or the landmarks, each with its name."""
+    """The files of an architecture, the ensemble, the detector or the landmarks, each with its name."""
     if name == "detector":
         bundle = open_bundle(default_bundle())
         yield name, bundle.read(bundle.manifest.detector.file)
     elif name == "landmarks":
         yield name, landmarks_model()[0]
     else:
-        network = settled(name)
-        fp32 = export_graph([network])
+        network = settled(PART if name == ENSEMBLE else name)
+        others = [settled(PART, seed) for seed in range(1, NETWORKS)] if name == ENSEMBLE else []
+        fp32 = export_graph([network, *others])
         yield f"{name} fp32", fp32
         yield f"{name} fp16", to_fp16(fp32)
         roundings = find_roundings(fp32, noise(network))
@@ -81,13 +84,13 @@ def files(name: str) -> Iterator[tuple[str, bytes]]:
         yield f"{name} mixed", convert(insert_pairs(fp32, roundings, some))
 
 
-def settled(name: str) -> Network:
+def settled(name: str, seed: int = 0, labels: tuple[str, ...] = ("neutral", "happiness")) -> Network:
     """A network whose numbers are of the size of those that have learned.
 
     Batch normalisation has seen noise, else the numbers of deep networks vanish. Residual branches add little, as in
     trained networks: else the 152 layers of a ResNet make roundings so large that no two runtimes agree.
     """
-    network = build_network(name, Outputs(("neutral", "happiness")), seed=0)
+    network = build_network(name, Outputs(labels), seed)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
