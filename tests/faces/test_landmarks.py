@@ -184,7 +184,7 @@ LOCATORS = [
 ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(boxes, max_size=4), st.sampled_from(LOCATORS), st.sampled_from([(1, 1), (7, 300), (480, 640, 3)]))
 @pytest.mark.filterwarnings("error")
 def test_whatever_the_boxes_are_what_is_trusted_is_finite_and_mostly_in_the_image(
