@@ -65,8 +65,11 @@ def test_each_face_gets_its_own_points_in_pixels(batch: int | str) -> None:
         assert points.dtype == np.float32
         for box, face in zip(boxes, points, strict=True):
             square = crop_square(CropSpec("box", 0.5), box, None, 200, 100)
-            corner = (square.x, square.y) if box is black else (square.x + square.width, square.y + square.height)
-            assert face == pytest.approx(np.tile(corner, (68, 1)), abs=1e-3)
+            corner = np.array(
+                [square.x, square.y] if box is black else [square.x + square.width, square.y + square.height]
+            )
+            # The middle of the first pixel is 0, so the edges of pixels lie between.
+            assert face == pytest.approx(np.tile(corner - 0.5, (68, 1)), abs=1e-3)
 
 
 def test_no_faces_no_points() -> None:
@@ -132,7 +135,7 @@ def test_a_plausible_face_is_trusted_as_far_as_its_network_is_sure() -> None:
     rising = np.linspace(0.2, 1, 68, dtype=np.float32)
     located = locate(TEMPLATE, [FACE, FACE], rising)
     np.testing.assert_allclose(located.confidences, [rising, rising], rtol=1e-6)
-    np.testing.assert_allclose(located.trusted()[1], TEMPLATE * 120 + np.float32([185, 100]), atol=1e-3)
+    np.testing.assert_allclose(located.trusted()[1], TEMPLATE * 120 + np.float32([184.5, 99.5]), atol=1e-3)
     assert locate(TEMPLATE, [FACE], np.full(68, TRUSTED_FROM - 0.01)).trusted() == [None]
 
 

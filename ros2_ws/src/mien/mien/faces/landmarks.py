@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.bundle import LandmarksSpec
 from mien.errors import MienError
-from mien.faces.crop import crop_square, write_crop
+from mien.faces.crop import crop_square, from_crop, write_crop
 from mien.faces.detector import Box, Image
 from mien.networks import landmarks_model
 from mien.runtime.backend import Array, BackendOptions, load_network
@@ -142,10 +142,9 @@ class LandmarkLocator:
         for slot, square in zip(self._batch, squares, strict=False):
             write_crop(image, square, self._spec.input, slot)
         points, confidences = self._run(self._batch[: len(boxes)])
-        corners = np.array([(square.x, square.y) for square in squares], np.float32)
-        sides = np.array([(square.width, square.height) for square in squares], np.float32)
+        shown = np.array([(square.x, square.y, square.width, square.height) for square in squares], np.float64)
         with np.errstate(invalid="ignore", over="ignore"):  # of boxes and points that are not finite
-            points = points * sides[:, None] + corners[:, None]
+            points = from_crop(points, shown)
         is_inside = ((points >= 0) & (points <= (width, height))).all(axis=2)
         return Landmarks(points, confidences * (arranged_as_face(points, boxes)[:, None] & is_inside))
 
