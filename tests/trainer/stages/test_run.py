@@ -288,13 +288,20 @@ def test_landmarks_are_learned_before_expressions(tmp_path: Path, capsys: pytest
     assert stages["located"]["figures"]["training_landmark_error"] > 0
     assert read(tmp_path)["verdicts"][0]["difference"] is not None
     assert "landmark error" in (tmp_path / "report.html").read_text()
-    networks = {name: open_network(tmp_path / "seed0" / name) for name in stages}
+    networks = {name: open_network(tmp_path / "seed0" / name) for name in stages if name != "both"}
     assert networks["located"][1].outputs == Outputs(points="eyes")
     assert networks["sure"][1].outputs == Outputs(points="all", scales=True)
     weights = {name: network.state_dict() for name, (network, _) in networks.items()}
     features = [name for name in weights["located"] if name.startswith("parts.conv")]
     assert all(torch.equal(weights["located"][name], weights["head"][name]) for name in features)
     assert any(not torch.equal(weights["head"][name], weights["tuned"][name]) for name in features)
+    # The first head on features that have learned expressions since: nothing is trained.
+    is_head = [name for name in weights["located"] if name not in features]
+    assert all(torch.equal(weights["again"][name], weights["tuned"][name]) for name in features)
+    assert all(torch.equal(weights["again"][name], weights["located"][name]) for name in is_head)
+    assert tested["again"]["figures"]["landmark_error"] != tested["located"]["figures"]["landmark_error"]
+    members = [tested[name]["figures"]["accuracy"] for name in ("head", "tuned")]
+    assert tested["both"]["figures"]["best_member_accuracy"] == pytest.approx(max(members))
     assert "dense2" in networks["head"][0].parts
     assert "dense2" not in networks["located"][0].parts
     yaw = load_predictions(tmp_path / tested["located"]["predictions"]).yaw
