@@ -79,9 +79,10 @@ def test_shows_the_same_faces_through_all_ensembles_and_their_parts(tmp_path: Pa
     result, recipe = run(tmp_path)
     members = ("identity", "expression")
     names = ("baseline", "parts")
-    recipe = msgspec.structs.replace(recipe, ensembles=dict.fromkeys(names, Ensemble(members)))
+    recipe = msgspec.structs.replace(recipe, ensembles=dict.fromkeys((*names, "of_others"), Ensemble(members)))
     of_member = [stage for stage in result.stages if stage.stage == "expression"]
     stages = [msgspec.structs.replace(stage, stage=name, members=members) for name in names for stage in of_member]
+    stages += [msgspec.structs.replace(stage, stage="of_others", tests={}) for stage in stages[:1]]
     looks = Looks({"baseline": members, "parts": PARTS})
     page = Page(
         write_report(msgspec.structs.replace(result, stages=[*result.stages, *stages]), recipe, tmp_path, None, looks)
@@ -91,6 +92,7 @@ def test_shows_the_same_faces_through_all_ensembles_and_their_parts(tmp_path: Pa
     # Each of three faces: itself, the baseline as one, the other ensemble as one and by parts.
     for title, times in (("the face", 3), ("baseline", 3), ("eyes", 3), ("mouth", 3), ("identity", 0)):
         assert together.count(title) == times
+    assert not {one[0] for one in looks.asked} & set(members), "ensembles show their members"
     asked = looks.asked[-6:]
     assert [one[0] for one in asked] == [*names] * 3
     assert len({one[4] for one in asked}) == len({one[5] for one in asked}) == 3

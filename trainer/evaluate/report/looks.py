@@ -68,6 +68,18 @@ class Sheet(NamedTuple):
     looks: list[Look]
 
 
+def sheets_of(recipe: Recipe, runs: Runs, answers: Answers, look: LookOf | None) -> dict[str, Sheet | None]:
+    """A sheet of each stage and ensemble; None of members, which their ensemble shows, and of what they start from."""
+    shown_elsewhere: set[str] = set()
+    for ensemble in recipe.ensembles.values():
+        for member in ensemble.members:
+            name = member
+            while name in recipe.stages:
+                shown_elsewhere.add(name)
+                name = recipe.stages[name].start
+    return {name: None if name in shown_elsewhere else sheet_of(name, runs, answers, look) for name in runs}
+
+
 def sheet_of(stage: str, runs: Runs, answers: Answers, look: LookOf | None) -> Sheet | None:
     """Faces of its own source that a stage or ensemble took for what they are, and others that it did not.
 
@@ -91,27 +103,33 @@ def sheet_of(stage: str, runs: Runs, answers: Answers, look: LookOf | None) -> S
 def sheet_of_ensembles(recipe: Recipe, runs: Runs, answers: Answers, look: LookOf | None) -> Sheet | None:
     """The same faces through all ensembles, and through each part of those whose networks learned parts of the face.
 
-    None where there are fewer than two ensembles, or none of the faces is to be had.
+    Of several data sets the first one is shown. None where there are fewer than two ensembles of it, or none of the
+    faces is to be had.
     """
     seeds = {name: runs[name][0].seed for name in recipe.ensembles if name in runs}
-    if look is None or len(seeds) < 2:
+    if look is None or not seeds:
         return None
     source = next(iter(runs[next(iter(seeds))][0].tests), "")
-    found = [answers.predictions.get((name, seed, source)) for name, seed in seeds.items()]
-    first = found[0]
-    if first is None or any(one is None or not np.array_equal(one.names, first.names) for one in found):
+    told = {name: answers.predictions.get((name, seed, source)) for name, seed in seeds.items()}
+    first = next(iter(told.values()))
+    found = {} if first is None else {name: one for name, one in told.items() if one and _are_alike(one, first)}
+    if first is None or len(found) < 2:
         return None
-    is_right = np.all([one.predicted == one.truth for one in found if one is not None], axis=0)
+    is_right = np.all([one.predicted == one.truth for one in found.values()], axis=0)
     looks = []
     for place in _surest(first, is_right, _TOGETHER):
         name, truth, panels = short_name(str(first.names[place])), first.labels[first.truth[place]], list[Panel]()
-        for ensemble, seed in seeds.items():
-            if seen := look(ensemble, seed, source, int(first.fold[place]), name, truth):
+        for ensemble in found:
+            if seen := look(ensemble, seeds[ensemble], source, int(first.fold[place]), name, truth):
                 panels += [] if panels else [_face(seen)]
                 panels += [_together(ensemble, seen), *(_parts(seen) if _has_parts(seen[1]) else ())]
         if panels:
             looks.append(Look(name, truth, True, panels))
     return Sheet(source, _OF_ENSEMBLES, looks) if looks else None
+
+
+def _are_alike(one: Predictions, other: Predictions) -> bool:
+    return np.array_equal(one.names, other.names)
 
 
 def _surest(found: Predictions, which: NDArray[np.bool_], count: int) -> list[int]:

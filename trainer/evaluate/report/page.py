@@ -10,7 +10,7 @@ from trainer.evaluate.metrics import BINS
 from trainer.evaluate.report.details import TestView, stage_view, test_view
 from trainer.evaluate.report.figures import duration
 from trainer.evaluate.report.gallery import Answers, Gallery, PictureOf, is_listed
-from trainer.evaluate.report.looks import LookOf, sheet_of, sheet_of_ensembles
+from trainer.evaluate.report.looks import LookOf, sheet_of_ensembles, sheets_of
 from trainer.evaluate.report.tables import (
     FilledTable,
     FilledVerdict,
@@ -28,6 +28,8 @@ from trainer.stages.result import RecipeResult, Verdict
 
 _BANNER = "Measured on rendered people, not on photographs: what holds here need not hold for real faces."
 _SMOKE = "Size smoke shows that everything runs. Its figures are no findings."
+_MOST_CONTENTS = 40
+"""Stages and ensembles that are listed at the top; of more, the ensembles only."""
 _SPREAD = (
     "Figures are means over seeds, with the smallest and the largest seed in brackets. A dash: not run, or not defined."
 )
@@ -92,7 +94,7 @@ def page_content(
         )
         versions.append(_version("dropped", note, recipe, by_stage(kept), judge(recipe, kept), answers))
     galleries = {name: _galleries(name, runs, answers, picture) for name in runs}
-    sheets = {name: sheet_of(name, runs, answers, look) for name in runs}
+    sheets = sheets_of(recipe, runs, answers, look)
     return {
         "result": result,
         "banners": _banners(result, galleries.values(), any(sheets.values())),
@@ -100,6 +102,7 @@ def page_content(
         "spread_note": _SPREAD,
         "trend_note": _TREND,
         "stages": [stage_view(name, of_stage, recipe) for name, of_stage in runs.items()],
+        "contents": [name for name in runs if len(runs) <= _MOST_CONTENTS or name in recipe.ensembles],
         "versions": versions,
         "suspects": f"{suspects} of {answers.asked:,}" if suspects else "",
         "suspicion": _suspicion(result, answers),
