@@ -1,8 +1,9 @@
 """Grad-CAM of bundles by numpy alone: from the map and the embedding that the graph gives, and the dense head.
 
 A class's logit depends on the map only through the embedding, which is pooled from it channel by channel: the mean over
-all positions, over a grid of cells, or as each tap of a 3×3 convolution sees it (mini-XCEPTION). Pooling is linear, so
-the mean over the positions of the logit's gradient in channel k (paper 004, eq. 5) is
+all positions, over a grid of cells, over the largest of each 2×2 (paper 004), or as each tap of a 3×3 convolution sees
+it (mini-XCEPTION). Pooling is linear, given which ones are the largest, so the mean over the positions of the logit's
+gradient in channel k (paper 004, eq. 5) is
 
     α_k = 1/Z · Σ_m g_km · p_m
 
@@ -111,6 +112,7 @@ def _poolings(numbers: float) -> Iterator[_Pool]:
     side = math.isqrt(int(numbers))
     if side * side == numbers > 0:
         yield lambda maps: _cells(maps, side)
+        yield lambda maps: _cells(_largest(maps), side)
     if numbers == 9:
         yield _shifted
 
@@ -120,6 +122,14 @@ def _cells(maps: Floats, side: int) -> Floats:
     rows, columns = ([(i * size // side, -(-(i + 1) * size // side)) for i in range(side)] for size in maps.shape[1:])
     means = [maps[:, top:bottom, left:right].mean((1, 2)) for top, bottom in rows for left, right in columns]
     return np.stack(means, -1)
+
+
+def _largest(maps: Floats) -> Floats:
+    """The largest of each 2×2, of which an odd last row or column is left out."""
+    channels, height, width = maps.shape[0], maps.shape[1] // 2, maps.shape[2] // 2
+    blocks = maps[:, : 2 * height, : 2 * width].reshape(channels, height, 2, width, 2)
+    largest: Floats = blocks.max(axis=(2, 4))
+    return largest
 
 
 def _shifted(maps: Floats) -> Floats:

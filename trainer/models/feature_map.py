@@ -15,6 +15,8 @@ _POOLING = (nn.AdaptiveAvgPool2d, ShiftedMeans)
 class Backbone(nn.Module):
     """A network up to its embedding, cut where the last map is pooled; its layers are the network's own.
 
+    A max-pooling just before the mean belongs to the pooling: the last convolution's map shows places more finely.
+
     Attributes:
         maps: from pictures (N, C, H, W) to the last map (N, K, h, w).
         pooling: from the last map to the embedding (N, E).
@@ -25,6 +27,7 @@ class Backbone(nn.Module):
         *groups, end = list(network.parts.values())[: network.architecture.groups]
         last = cast(nn.Sequential, end)
         first = next(i for i, layer in enumerate(last) if isinstance(layer, _POOLING))
+        first -= isinstance(last[first - 1], nn.MaxPool2d)
         self.maps = nn.Sequential(*groups, *last[:first])
         self.pooling = last[first:]
 
