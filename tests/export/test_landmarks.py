@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -18,10 +20,12 @@ from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box
 from mien.faces.landmarks import LandmarkLocator
 from mien.models.default_bundle import default_bundle
+from mien.models.own_landmarks import own_landmarks
 from mien.runtime.backend import BackendOptions
 from mien.runtime.onnx_graph import graph_problems
 from tests.export.checkpoints import save_network, settled_network
 from trainer.models import Network, Outputs
+from trainer.stages.checkpoint import load_card
 
 ALL = Outputs(points="all", scales=True)
 IMAGE = np.random.default_rng(1).integers(0, 256, (24, 30, 3), np.uint8).repeat(8, 0).repeat(8, 1)
@@ -107,3 +111,24 @@ def run(data: bytes, pictures: np.ndarray) -> dict[str, np.ndarray]:
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return dict(zip((one.name for one in session.get_outputs()), session.run(None, {"image": pictures}), strict=True))
+
+
+def test_the_network_that_mien_brings_has_learned_from_renders_only(
+    network: Network, checkpoint: Path, tmp_path: Path
+) -> None:
+    spec = importlib.util.spec_from_file_location("keep", Path(__file__).parents[2] / "tools" / "keep_landmarks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    kept = tmp_path / "kept"
+    (step,) = load_card(checkpoint).lineage
+    lineage = (msgspec.structs.replace(step, data="rendered faces"),)
+    for number, keys in enumerate(({"weights": ""}, {"lineage": lineage})):  # learned from CK+; began with IN
+        with pytest.raises(MienError, match="has learned from more than renders"):
+            tool.keep(save_network(tmp_path / f"{number}", network, **keys), kept)
+    assert own_landmarks(kept) is None
+    tool.keep(save_network(tmp_path / "rendered", network, lineage=lineage, weights=""), kept)
+    own = own_landmarks(kept)
+    assert own is not None
+    assert (own.card.data_sets, own.card.spec.confidence_output) == (("rendered faces",), "confidences")

@@ -1,0 +1,59 @@
+"""Put a trained landmark network into the package mien, whose default bundle then has it.
+
+    python tools/keep_landmarks.py out/landmarks-rendered-study/seed0/landmarks
+
+Writes landmarks.onnx and landmarks.json, with what it reached on the tests of its own run, beside the default bundle's
+other code. Trained on renders alone, both are our own work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+import mien.models
+from export.figures import measured
+from export.landmarks import export_landmarks
+from mien.errors import MienError
+from mien.models.cache import write_atomically
+from mien.models.own_landmarks import CARD, LandmarksCard
+from trainer.stages.checkpoint import load_card
+from trainer.stages.material import JOINT, names_renders
+
+PACKAGE = Path(mien.models.__path__[0])
+
+
+def keep(checkpoint: Path, folder: Path) -> None:
+    """Write the network of a checkpoint and its card into a folder.
+
+    Raises:
+        MienError: it has learned from anything but renders, or cannot be exported.
+    """
+    learned = load_card(checkpoint)
+    if learned.weights or not all(names_renders(step.data) for step in learned.lineage):
+        raise MienError(f"{checkpoint} has learned from more than renders", "Name a run on rendered data")
+    with tempfile.TemporaryDirectory() as partial:
+        spec = export_landmarks(checkpoint, Path(partial))
+        data = (Path(partial) / spec.file.path).read_bytes()
+    sets = tuple(dict.fromkeys(name for step in learned.lineage for name in step.data.split(JOINT)))
+    card = LandmarksCard(spec, sets, measured(checkpoint))
+    write_atomically(folder / spec.file.path, data)
+    write_atomically(folder / CARD, msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
+    print(f"{folder / spec.file.path}: {len(data) / 1e6:.2f} MB")
+
+
+def main() -> None:
+    """Keep the network that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, help="folder of the stage")
+    try:
+        keep(parser.parse_args().checkpoint, PACKAGE)
+    except MienError as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
