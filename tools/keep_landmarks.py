@@ -24,6 +24,7 @@ from trainer.stages.checkpoint import load_card
 from trainer.stages.material import JOINT, names_renders
 
 PACKAGE = Path(mien.models.__path__[0])
+LICENCE = "Apache-2.0, as mien: learned from pictures alone that mien renders from CC0 data."
 
 
 def keep(checkpoint: Path, folder: Path) -> None:
@@ -38,6 +39,8 @@ def keep(checkpoint: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as partial:
         spec = export_landmarks(checkpoint, Path(partial))
         data = (Path(partial) / spec.file.path).read_bytes()
+    own = msgspec.structs.replace(spec.file, licence=LICENCE)
+    spec = msgspec.structs.replace(spec, file=own)
     sets = tuple(dict.fromkeys(name for step in learned.lineage for name in step.data.split(JOINT)))
     card = LandmarksCard(spec, sets, measured(checkpoint))
     write_atomically(folder / spec.file.path, data)

@@ -131,4 +131,5 @@ def test_the_network_that_mien_brings_has_learned_from_renders_only(
     tool.keep(save_network(tmp_path / "rendered", network, lineage=lineage, weights=""), kept)
     own = own_landmarks(kept)
     assert own is not None
+    assert own.card.spec.file.licence.startswith("Apache-2.0")
     assert (own.card.data_sets, own.card.spec.confidence_output) == (("rendered faces",), "confidences")
