@@ -172,7 +172,7 @@ class _Service:
 
 def _give_way() -> None:
     """Learning afresh has time; a label, which another thread learns from, has not."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)  # on Linux, of this thread alone
+    os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
 
 
 def _attempt(act: Callable[[], Any]) -> Any:
