@@ -76,13 +76,13 @@ PRESETS: dict[str, Preset] = {
     "landmarks": Preset(
         room=1.6,
         flip=True,
-        rotation_degrees=30.0,
+        rotation_degrees=20.0,
         grey=0.2,
         shear=0.1,
         translation=0.1,
         scale=(0.8, 1.25),
         look=Look(
-            brightness=40, contrast=0.4, gamma=1.6, blur_px=1.5, noise=12, coarse=0.3, erased=0.4, largest_erased=0.4
+            brightness=40, contrast=0.4, gamma=1.6, blur_px=1.5, noise=12, coarse=0.3, erased=0.25, largest_erased=0.4
         ),
     ),
 }
