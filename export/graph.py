@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from mien.models.mini_xception import IR_VERSION, OPSET
 from mien.runtime.backend import BackendOptions, Model, load_network
 from trainer.models import Network
 from trainer.models.feature_map import Backbone
+from trainer.models.parts_subnet import Repeat
 
 
 def export_graph(networks: Sequence[Network], has_feature_map: bool = False) -> bytes:
@@ -92,7 +94,7 @@ class _SideBySide(NamedOutputs):
 
     def __init__(self, networks: Sequence[Network], has_feature_map: bool) -> None:
         super().__init__()
-        self.backbones = nn.ModuleList(map(Backbone, networks))
+        self.backbones = nn.ModuleList(_reading_once(Backbone(network)) for network in networks)
         self.names = ["embedding", *(["feature_map"] if has_feature_map else [])]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -106,6 +108,20 @@ class _SideBySide(NamedOutputs):
             )
         together = [torch.cat(values, 1) if len(values) > 1 else values[0] for values in zip(*found, strict=True)]
         return tuple(together[: len(self.names)])
+
+
+def _reading_once(backbone: Backbone) -> Backbone:
+    """Let a convolution read a grey picture itself, not as three equal colours; its weights for these are added up.
+
+    The same numbers for two thirds less work in the first layer, where pictures are largest.
+    """
+    first = backbone.maps[0]
+    if isinstance(first, nn.Sequential) and isinstance(first[0], Repeat):
+        convolution = copy.deepcopy(cast(nn.Conv2d, first[1]))
+        convolution.in_channels = 1
+        convolution.weight = nn.Parameter(convolution.weight.detach().sum(dim=1, keepdim=True))
+        backbone.maps[0] = nn.Sequential(convolution, *first[2:])
+    return backbone
 
 
 def _export(graph: NamedOutputs, pictures: Tensor) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -74,6 +75,16 @@ def test_one_graph_reads_what_its_networks_say(networks: list[Network], bundle: 
         recogniser.close()
         np.testing.assert_allclose(found.probabilities, each.mean(axis=0), atol=tolerance)
         np.testing.assert_allclose(found.part_confidences, each.max(axis=2).T, atol=tolerance)
+
+
+def test_a_grey_picture_is_read_once_and_not_as_three_colours(bundle: Bundle) -> None:
+    for precision, file in bundle.manifest.backbone.files.items():
+        model = onnx.load_model_from_string(bundle.read(file))
+        weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+        convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+        read = [weights[node.input[1]][1] for node in convolutions]
+        assert read.count(1) == len(PARTS), precision
+        assert 3 not in read
 
 
 def test_parts_are_weighted_where_it_is_asked_for(bundle: Bundle, networks: list[Network], tmp_path: Path) -> None:
