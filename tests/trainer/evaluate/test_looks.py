@@ -64,7 +64,7 @@ def test_shows_the_surest_right_and_wrong_answers_of_each_stage(tmp_path: Path) 
         assert [one[3] for one in asked] == answers.fold[places].tolist()
     text = page.read_text(encoding="utf-8")
     assert text.count('class="look"') == len(looks.asked) == 18
-    assert len(re.findall("<b>[a-z]+ 65 %</b>", text)) == 18
+    assert len(re.findall("<b>[a-z]+ 65\N{NO-BREAK SPACE}%</b>", text)) == 18
 
 
 def test_shows_nothing_where_nothing_is_to_be_had(tmp_path: Path) -> None:
@@ -78,24 +78,37 @@ def test_shows_nothing_where_nothing_is_to_be_had(tmp_path: Path) -> None:
 def test_shows_the_same_faces_through_all_ensembles_and_their_parts(tmp_path: Path) -> None:
     result, recipe = run(tmp_path)
     members = ("identity", "expression")
-    names = ("baseline", "parts")
+    names = ("baseline", "parts", "weighted")
     recipe = msgspec.structs.replace(recipe, ensembles=dict.fromkeys((*names, "of_others"), Ensemble(members)))
     of_member = [stage for stage in result.stages if stage.stage == "expression"]
     stages = [msgspec.structs.replace(stage, stage=name, members=members) for name in names for stage in of_member]
     stages += [msgspec.structs.replace(stage, stage="of_others", tests={}) for stage in stages[:1]]
-    looks = Looks({"baseline": members, "parts": PARTS})
+    looks = Looks({"baseline": members, "parts": PARTS, "weighted": PARTS})
     page = Page(
         write_report(msgspec.structs.replace(result, stages=[*result.stages, *stages]), recipe, tmp_path, None, looks)
     )
     assert "ensembles" in page.ids
     together = page.text.partition("As paper 004's Fig. 11")[2].partition("✓")[2].partition("Methods")[0]
-    # Each of three faces: itself, the baseline as one, the other ensemble as one and by parts.
-    for title, times in (("the face", 3), ("baseline", 3), ("eyes", 3), ("mouth", 3), ("identity", 0)):
+    # Each of three faces: itself, all ensembles as one, the parts of the same networks once.
+    for title, times in (("the face", 3), ("baseline", 3), ("weighted", 3), ("eyes", 3), ("mouth", 3), ("identity", 0)):
         assert together.count(title) == times
     assert not {one[0] for one in looks.asked} & set(members), "ensembles show their members"
-    asked = looks.asked[-6:]
+    asked = looks.asked[-9:]
     assert [one[0] for one in asked] == [*names] * 3
     assert len({one[4] for one in asked}) == len({one[5] for one in asked}) == 3
+
+
+def test_shows_faces_of_members_at_their_ensemble_only(tmp_path: Path) -> None:
+    result, recipe = run(tmp_path)
+    recipe = msgspec.structs.replace(recipe, ensembles={"both": Ensemble(("expression",))})
+    of_member = [stage for stage in result.stages if stage.stage == "expression"]
+    together = [msgspec.structs.replace(stage, stage="both", members=("expression",)) for stage in of_member]
+    for more, shown in (([], 3), (together, 2)):  # an ensemble that was not run shows nothing in their place
+        stages = [*result.stages, *more]
+        text = Page(write_report(msgspec.structs.replace(result, stages=stages), recipe, tmp_path, None, Looks())).text
+        # Where it was: its own, and those of the stage that it does not come from; `expression` starts from `identity`.
+        assert text.count("Most confident errors") == text.count("Where it looks on") == shown
+        assert text.count("are shown at the ensemble both.") == (2 if more else 0)
 
 
 def test_warns_of_faces_that_only_sheets_show(tmp_path: Path) -> None:

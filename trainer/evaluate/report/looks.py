@@ -33,8 +33,9 @@ _SIDE = 96
 """Of the pictures, pixels."""
 
 _OF_STAGE = (
-    "The warmer the colour, the more that place spoke for the answer (Grad-CAM). Of the first seed, the surest right "
-    "and the surest wrong answers about different classes."
+    "The warmer the colour, the more that place spoke for the answer (Grad-CAM); where a face stays grey, nothing did. "
+    "Below each part stands what it says alone, but its map is of what all say together. Of the first seed, the surest "
+    "right and the surest wrong answers about different classes."
 )
 _OF_ENSEMBLES = (
     "As paper 004's Fig. 11: what spoke for the true class in each ensemble, in the union of its networks' maps (the "
@@ -66,18 +67,6 @@ class Sheet(NamedTuple):
     source: str
     note: str
     looks: list[Look]
-
-
-def sheets_of(recipe: Recipe, runs: Runs, answers: Answers, look: LookOf | None) -> dict[str, Sheet | None]:
-    """A sheet of each stage and ensemble; None of members, which their ensemble shows, and of what they start from."""
-    shown_elsewhere: set[str] = set()
-    for ensemble in recipe.ensembles.values():
-        for member in ensemble.members:
-            name = member
-            while name in recipe.stages:
-                shown_elsewhere.add(name)
-                name = recipe.stages[name].start
-    return {name: None if name in shown_elsewhere else sheet_of(name, runs, answers, look) for name in runs}
 
 
 def sheet_of(stage: str, runs: Runs, answers: Answers, look: LookOf | None) -> Sheet | None:
@@ -119,10 +108,14 @@ def sheet_of_ensembles(recipe: Recipe, runs: Runs, answers: Answers, look: LookO
     looks = []
     for place in _surest(first, is_right, _TOGETHER):
         name, truth, panels = short_name(str(first.names[place])), first.labels[first.truth[place]], list[Panel]()
+        in_parts: set[tuple[str, ...]] = set()  # whatever rule combines them, networks look where they look
         for ensemble in found:
+            members = recipe.ensembles[ensemble].members
             if seen := look(ensemble, seeds[ensemble], source, int(first.fold[place]), name, truth):
-                panels += [] if panels else [_face(seen)]
-                panels += [_together(ensemble, seen), *(_parts(seen) if _has_parts(seen[1]) else ())]
+                panels += [*([] if panels else [_face(seen)]), _together(ensemble, seen)]
+                if _has_parts(seen[1]) and members not in in_parts:
+                    panels += _parts(seen)
+                    in_parts.add(members)
         if panels:
             looks.append(Look(name, truth, True, panels))
     return Sheet(source, _OF_ENSEMBLES, looks) if looks else None
@@ -163,7 +156,7 @@ def _has_parts(explanation: Explanation) -> bool:
 
 def _panel(title: str, face: Image, heat: Floats, labels: tuple[str, ...], probabilities: Floats) -> Panel:
     best = int(probabilities.argmax())
-    answer = f"{labels[best]} {100 * probabilities[best]:.0f} %"
+    answer = f"{labels[best]} {100 * probabilities[best]:.0f}\N{NO-BREAK SPACE}%"
     return Panel(title, answer, to_jpeg(overlay(_large(face), scaled(heat))))
 
 

@@ -10,7 +10,7 @@ from trainer.evaluate.metrics import BINS
 from trainer.evaluate.report.details import TestView, stage_view, test_view
 from trainer.evaluate.report.figures import duration
 from trainer.evaluate.report.gallery import Answers, Gallery, PictureOf, is_listed
-from trainer.evaluate.report.looks import LookOf, sheet_of_ensembles, sheets_of
+from trainer.evaluate.report.looks import LookOf, sheet_of, sheet_of_ensembles
 from trainer.evaluate.report.tables import (
     FilledTable,
     FilledVerdict,
@@ -93,8 +93,9 @@ def page_content(
             "networks that are judged have chosen them. Valence and arousal keep all pictures"
         )
         versions.append(_version("dropped", note, recipe, by_stage(kept), judge(recipe, kept), answers))
-    galleries = {name: _galleries(name, runs, answers, picture) for name in runs}
-    sheets = sheets_of(recipe, runs, answers, look)
+    shown_at = _shown_at(recipe, runs)
+    galleries = {name: _galleries(name, runs, answers, picture) for name in runs if name not in shown_at}
+    sheets = {name: sheet_of(name, runs, answers, look) for name in galleries}
     return {
         "result": result,
         "banners": _banners(result, galleries.values(), any(sheets.values())),
@@ -106,6 +107,8 @@ def page_content(
         "versions": versions,
         "suspects": f"{suspects} of {answers.asked:,}" if suspects else "",
         "suspicion": _suspicion(result, answers),
+        "ensembles": set(recipe.ensembles),
+        "shown_at": shown_at,
         "galleries": galleries,
         "sheets": sheets,
         "sheet_of_ensembles": sheet_of_ensembles(recipe, runs, answers, look),
@@ -149,6 +152,18 @@ def _left_out(recipe: Recipe, version: Version) -> str:
 def _sources(stage: str, runs: Runs) -> dict[str, str]:
     """Name of the data set of each source that a stage was tested on."""
     return {source: test.data for run in runs[stage] for source, test in run.tests.items()}
+
+
+def _shown_at(recipe: Recipe, runs: Runs) -> dict[str, list[str]]:
+    """Ensembles whose pictures stand for those of their members, and of what these start from: else too many."""
+    shown: dict[str, list[str]] = {}
+    for ensemble in (name for name in recipe.ensembles if name in runs):
+        for name in recipe.ensembles[ensemble].members:
+            while name in recipe.stages:
+                if ensemble not in shown.setdefault(name, []):
+                    shown[name].append(ensemble)
+                name = recipe.stages[name].start
+    return shown
 
 
 def _galleries(stage: str, runs: Runs, answers: Answers, picture: PictureOf | None) -> list[Gallery]:
