@@ -26,7 +26,7 @@ import pytest
 from mien.errors import MienError
 from mien.personal.client import PeopleClient
 from mien.personal.life import MAXIMUM_WAITING
-from mien.personal.messages import Kind, Labelled, Person, Progress, StoredHead
+from mien.personal.messages import Kind, Labelled, Outcome, Person, Progress, StoredHead
 from mien.personal.sample_rows import MAXIMUM_SAMPLES
 from tests.personal.small_people import (
     BASE,
@@ -60,12 +60,12 @@ def label(client: PeopleClient, person_id: str, seed: int) -> Future[Labelled]:
     return client.add_label(person_id, "", f"moment-{seed}", float(seed), embedding(seed), says(otherwise(seed)))
 
 
-def processes_of_the_people() -> list[int]:
-    """The numbers of those that this process has started; tests before may have left it other children."""
+def processes_of_the_people(module: str = "mien.personal.process") -> list[int]:
+    """The numbers of those that this process or its children started; tests before may have left it other children."""
     found = []
-    for child in psutil.Process().children():
+    for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
-            if "mien.personal.process" in child.cmdline():
+            if module in child.cmdline():
                 found.append(child.pid)
     return found
 
@@ -125,6 +125,58 @@ def test_progress_arrives_before_the_outcome(client: PeopleClient) -> None:
     assert told
     assert {one.steps for one in told} == {30}
     assert outcome.samples == 12
+
+
+@pytest.fixture
+def learning(client: PeopleClient) -> Future[Outcome]:
+    """Learns for longer than any test takes."""
+    enroll(client, "anna").result(PATIENCE_S)
+    for done in [label(client, "anna", seed) for seed in range(30)]:
+        done.result(PATIENCE_S)
+    started = threading.Event()
+    learning = client.personalise("anna", "sgd", 2_000_000, lambda progress: started.set(), "run")
+    assert started.wait(PATIENCE_S)
+    return learning
+
+
+def process_that_learns() -> int:
+    (found,) = processes_of_the_people("mien.personal.afresh")
+    return found
+
+
+def test_what_learns_gets_only_the_time_that_nothing_else_wants_and_nobody_waits_for_it(
+    client: PeopleClient, learning: Future[Outcome]
+) -> None:
+    process = process_that_learns()
+    assert os.sched_getscheduler(process) == os.SCHED_IDLE
+    os.kill(process, signal.SIGSTOP)  # as if the machine had no time for it
+    for seed in range(30, 40):
+        assert label(client, "anna", seed).result(PATIENCE_S).head is not None
+    client.cancel("run").result(PATIENCE_S)
+    assert learning.result(PATIENCE_S).message == "Cancelled: nothing of it was kept"
+    wait_for(lambda: not psutil.pid_exists(process))
+
+
+def test_what_learns_ends_with_the_process_that_keeps_the_people(
+    client: PeopleClient, learning: Future[Outcome]
+) -> None:
+    process = process_that_learns()
+    os.kill(process_of_the_people(), signal.SIGKILL)
+    with pytest.raises(MienError, match="ended before it had answered"):
+        learning.result(PATIENCE_S)
+    wait_for(lambda: not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_when_what_learns_is_killed_that_is_said_and_all_else_goes_on(
+    client: PeopleClient, learning: Future[Outcome]
+) -> None:
+    before = client.list_people().result(PATIENCE_S)
+    os.kill(process_that_learns(), signal.SIGKILL)
+    with pytest.raises(MienError, match=r"learns afresh ended before it was done.*SIGKILL.*learn again"):
+        learning.result(PATIENCE_S)
+    assert client.list_people().result(PATIENCE_S) == before
+    assert client.personalise("anna", "sgd", 30, lambda progress: None).result(PATIENCE_S).samples == 30
+    assert client.problems().result(PATIENCE_S) == ()
 
 
 def test_a_mistake_in_a_callback_is_its_owners(client: PeopleClient) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,14 +18,13 @@ import msgspec
 from mien.errors import MienError
 from mien.personal.lock import make_private_folder
 from mien.personal.messages import Open, Progress
+from mien.personal.start import start_module
 from mien.personal.wire import Answered, Asked, Failed, Request, Told, answer_decoder, encode_message, read_message
 
 MAXIMUM_WAITING = 1000
 """Questions without an answer; more are refused at once."""
 _MODULE = "mien.personal.process"
 _ENDING_S = 10.0
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Learning takes one core from the camera, not all of them."""
 
 Tell = Callable[[Progress], None]
 
@@ -62,7 +59,9 @@ class Life:
         self._turn, self._numbers = threading.Lock(), itertools.count()
         self._questions: dict[int, _Question] = {}
         self._out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._process = _start(opening)
+        folder = Path(opening.folder)
+        make_private_folder(folder)
+        self._process = start_module(_MODULE, folder, "keeps the people")
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # noqa: S101  both are pipes
         assert stdout is not None  # noqa: S101
@@ -162,20 +161,3 @@ class Life:
             f"The process that keeps the people ended before it had answered: {status}".rstrip("."),
             "It is started again: ask again",
         )
-
-
-def _start(opening: Open) -> subprocess.Popen[bytes]:
-    folder = Path(opening.folder)
-    make_private_folder(folder)
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", _MODULE],
-            cwd=folder,  # -m would find modules in the current folder
-            env={**os.environ, **_ONE_THREAD},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-    except OSError as error:
-        raise MienError(
-            f"The process that keeps the people in {folder} cannot be started ({error.strerror})", "Free some memory"
-        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import uuid
@@ -15,10 +14,11 @@ import safetensors.numpy
 
 from mien.errors import MienError
 from mien.expression.head import Head
+from mien.personal.afresh import Learn, Task, learn
 from mien.personal.checks import check_enrolment, check_identities, check_label, check_satisfaction
 from mien.personal.gate import Decision, decide
 from mien.personal.head_rows import HeadRows
-from mien.personal.learners import LEARNERS, Learner, Tell, find_learner, say_nothing
+from mien.personal.learners import Learner, find_learner, say_nothing
 from mien.personal.learners.ridge import LastingRidge
 from mien.personal.messages import (
     AddLabel,
@@ -52,14 +52,23 @@ class People:
         embedding_id: which backbone the embeddings come from (`embedding_id` of `mien.personal.model`).
         identity_id: which identity network the identity embeddings come from; empty without one.
         learner: what learns from labels as they come; empty: the default.
+        learn: how `personalise` learns: here, or where it keeps nobody waiting.
 
     Raises:
         MienError: the folder cannot be used, somebody else owns the store, it is on a network disk, or a newer version
             of mien wrote it; the learner is unknown.
     """
 
-    def __init__(self, folder: Path, base: BaseHead, embedding_id: str, identity_id: str, learner: str) -> None:
-        self._base, self._learner = base, find_learner(learner)
+    def __init__(
+        self,
+        folder: Path,
+        base: BaseHead,
+        embedding_id: str,
+        identity_id: str,
+        learner: str,
+        learn: Learn = learn,
+    ) -> None:
+        self._base, self._learner, self._learn = base, find_learner(learner), learn
         self._ridge = LastingRidge()  # for labels, which come one by one
         self._at_once = self._ridge if self._learner.name == self._ridge.name else self._learner
         self._store = Store(folder)
@@ -147,29 +156,19 @@ class People:
             now = self._heads.in_use(owner)
             head = now.head
             before = self._heads.learned_from(owner, head.version) if learner.resumes else set()
-            run = _Run({owner, *people, *before}, cancelled)
+            run = _Run({owner, *people, *before}, tell, cancelled)
             self._runs.append(run)
         try:
-            decision = decide(
-                learner,
-                self._base,
-                samples,
-                before=LEARNERS.get(now.learner),
-                steps=request.max_steps,
-                tell=run.telling(tell, math.nan),
-            )
-            if decision.accepted:
-                start = head.tensors() if learner.resumes else None
-                on_step = run.telling(tell, decision.score_after)
-                tensors = learner.fit(self._base, samples, start, request.max_steps, on_step)
-                with self._turn:
-                    run.check()
-                    head = self._keep(owner, learner, tensors, len(samples), {*people, *before}, decision)
-            elif decision.base_is_better:
-                with self._turn:
-                    run.check()
-                    if self._heads.in_use(owner).head.version == head.version:  # labels may have changed it since
-                        head = self._heads.roll_back(owner, 0)
+            start = head.tensors() if learner.resumes else None
+            task = Task(self._base, samples, learner.name, now.learner, start, request.max_steps)
+            learned = self._learn(task, run.hear)
+            decision = learned.decision
+            with self._turn:
+                run.check()
+                if learned.tensors is not None:
+                    head = self._keep(owner, learner, learned.tensors, len(samples), {*people, *before}, decision)
+                elif decision.base_is_better and self._heads.in_use(owner).head.version == head.version:
+                    head = self._heads.roll_back(owner, 0)  # unless labels have changed it since
         finally:
             with self._turn:
                 self._runs.remove(run)
@@ -348,6 +347,7 @@ class _Run:
     """A `personalise` that runs: whose it is or whose moments are in it, and whether it is to end."""
 
     people: set[str]
+    tell: Callable[[Progress], None]
     cancelled: Callable[[], bool]
     ended: bool = False
 
@@ -356,11 +356,8 @@ class _Run:
         if self.ended or self.cancelled():
             raise Cancelled
 
-    def telling(self, tell: Callable[[Progress], None], score: float) -> Tell:
-        """What a learner tells its steps to; `score` is the held-out score that is known by then."""
-
-        def on_step(step: int, steps: int, loss: float) -> None:
-            self.check()
-            tell(Progress(step, steps, loss, score))
-
-        return on_step
+    def hear(self, progress: Progress | None) -> None:
+        """Raise Cancelled when it is to end, or pass on how far it is."""
+        self.check()
+        if progress is not None:
+            self.tell(progress)

@@ -2,8 +2,8 @@
 
 Runs `People` beside the nodes with a lower priority, so that neither learning nor the disk ever delays a frame. It is
 asked on its standard input, answers on its standard output (`mien.personal.wire`), and ends with its input.
-Requests are done one after another; labels that have come together are learned together; `personalise` runs beside
-them in a thread.
+Requests are done one after another; labels that have come together are learned together; `personalise` learns beside
+them in yet another process (`mien.personal.afresh`), for which a thread of this one waits.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import queue
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +27,7 @@ import msgspec
 import safetensors.numpy
 
 from mien.errors import MienError
+from mien.personal.afresh import learn_apart
 from mien.personal.messages import (
     AddIdentity,
     AddLabel,
@@ -48,11 +49,9 @@ from mien.personal.messages import (
 )
 from mien.personal.people import People
 from mien.personal.samples import BaseHead, Cancelled
-from mien.personal.wire import Answered, Asked, Failed, Told, asked_decoder, encode_message, read_message
+from mien.personal.wire import Answered, Asked, Failed, Told, asked_decoder, encode_message, read_message, take_output
 
-_LOWER_PRIORITY, _LOWEST_PRIORITY = 10, 19
-_TELL_EVERY_S = 0.1
-"""How far learning is: thousands of steps a second would keep the node busier than its frames."""
+_LOWER_PRIORITY = 10
 _MOST_TOGETHER = 256
 """Requests that are taken from the queue at once."""
 
@@ -80,7 +79,7 @@ class _Service:
 
     def __init__(self, people: People, answers: _Answers) -> None:
         self._people, self._answers = people, answers
-        self._learning = ThreadPoolExecutor(1, "personalise", _give_way)
+        self._learning = ThreadPoolExecutor(1, "personalise")
         self._order = threading.Lock()  # heads are told in the order in which they came into use
         self._cancels: dict[int, tuple[str, threading.Event]] = {}
 
@@ -142,9 +141,12 @@ class _Service:
                 event.set()
 
     def _personalise(self, number: int, request: Personalise, event: threading.Event) -> None:
+        def tell(progress: Progress) -> None:
+            self._answers.send(Told(number, progress))
+
         def learn() -> Outcome:
             try:
-                return self._people.personalise(request, self._telling(number), event.is_set)
+                return self._people.personalise(request, tell, event.is_set)
             except Cancelled:
                 nothing = StoredHead(request.person_id, 0, b"")
                 return Outcome(False, "Cancelled: nothing of it was kept", nothing, 0, math.nan, math.nan, 0.0)
@@ -155,24 +157,6 @@ class _Service:
             if isinstance(result, Outcome):  # labels may have changed the head since
                 result = msgspec.structs.replace(result, head=self._people.head(request.person_id))
             self._answers.give(number, result)
-
-    def _telling(self, number: int) -> Callable[[Progress], None]:
-        """Tells the first step, the last ones and some between."""
-        told_s = -math.inf
-
-        def tell(progress: Progress) -> None:
-            nonlocal told_s
-            now_s = time.monotonic()
-            if progress.step == progress.steps or now_s - told_s >= _TELL_EVERY_S:
-                told_s = now_s
-                self._answers.send(Told(number, progress))
-
-        return tell
-
-
-def _give_way() -> None:
-    """Learning afresh has time; a label, which another thread learns from, has not."""
-    os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
 
 
 def _attempt(act: Callable[[], Any]) -> Any:
@@ -195,7 +179,9 @@ def _open(request: Open) -> People:
         request.embedding_size,
         request.affect_range,
     )
-    return People(Path(request.folder), base, request.embedding_id, request.identity_id, request.learner)
+    folder = Path(request.folder)
+    learn = partial(learn_apart, folder)
+    return People(folder, base, request.embedding_id, request.identity_id, request.learner, learn)
 
 
 def _read(file: BinaryIO) -> Asked | None:
@@ -219,8 +205,7 @@ def main() -> int:
     os.umask(0o077)  # what is stored here is nobody else's business
     for number in (signal.SIGINT, signal.SIGTERM):  # they go to the node's whole group; the node says when to end
         signal.signal(number, signal.SIG_IGN)
-    answers = _Answers(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print is no answer
+    answers = _Answers(take_output())
     first = _read(sys.stdin.buffer)
     if first is None or not isinstance(first.request, Open):
         return 2
