@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -52,7 +53,7 @@ def measure_learning() -> Learning:
 def _measure() -> Learning:
     random = np.random.default_rng(0)
     base, samples = _base(random), _samples(random, SAMPLES)
-    memory_mb = _memory_mb(base, random)  # first: what others have freed would be filled
+    memory_mb = _memory_mb(base, samples, random)  # first: what others have freed would be filled
     embeddings = random.normal(size=(POOL, EMBEDDING_SIZE)).astype(np.float32)
     return Learning(
         embedding_size=EMBEDDING_SIZE,
@@ -81,12 +82,17 @@ def _updates(base: BaseHead, samples: Samples) -> Times:
     return summarise(series_ms)
 
 
-def _memory_mb(base: BaseHead, random: np.random.Generator) -> float:
-    """What the process grows by when it has learned so many people and holds a head of each, ready to predict."""
+def _memory_mb(base: BaseHead, samples: Samples, random: np.random.Generator) -> float:
+    """What the process grows by when it has learned so many more people and holds a head of each, ready to predict."""
     process = psutil.Process()
-    heads = [_head(base, _fit(base, _samples(random, SAMPLES)))]
+
+    def learned() -> Head:
+        person = replace(samples, classes=random.permutation(samples.classes))
+        return _head(base, _fit(base, person))
+
+    heads = [learned() for _ in range(_ROUNDS)]  # from then on there is the room that learning takes again and again
     before = process.memory_info().rss
-    heads += [_head(base, _fit(base, _samples(random, SAMPLES))) for _ in range(PEOPLE)]
+    heads += [learned() for _ in range(PEOPLE)]
     return round(float(process.memory_info().rss - before) / 1e6, 2)
 
 
