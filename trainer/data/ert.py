@@ -2,7 +2,8 @@
 
 Method: V. Kazemi and J. Sullivan, "One millisecond face alignment with an ensemble of regression trees", CVPR 2014.
 The trees learned from iBUG 300-W, which is for research only: they annotate people's own pictures on the host, are in
-no bundle, and what mien ships learns nothing from them.
+no bundle, and what mien ships learns none of their points. Their mean places in renders had a say in which places of
+rendered heads are called landmarks (`trainer.data.synthetic.annotated`).
 """
 
 from __future__ import annotations
