@@ -28,6 +28,7 @@ from mien.nodes.beside import Beside
 from mien.nodes.clock import ImageClock
 from mien.nodes.personal_faces import FacePersons
 from mien.nodes.personal_questions import LabelRequests
+from mien.nodes.problems import ToldProblems
 from mien.personal.client import PeopleClient
 from mien.personal.lookup import HeadLookup
 from mien.personal.messages import Forgotten, Identity, Kind, Labelled, Outcome, Person, Progress, StoredHead
@@ -86,7 +87,7 @@ class Personal:
             self._faces.close()
             raise
         self._problems: tuple[str, ...] = ()
-        self._told: set[str] = set()  # those of them that stand in the log
+        self._told = ToldProblems()
         self._complete = False  # all that is stored is known here
         self._looked_after_s = -math.inf
         self._asked: Future[tuple[str, ...]] | None = None  # how the store is; one question at a time
@@ -284,9 +285,9 @@ class Personal:
 
     def _tell(self, problems: tuple[str, ...]) -> None:
         """Report problems, and log those that are new."""
-        for problem in set(problems) - self._told:
+        for problem in self._told.new(problems):
             self._node.get_logger().warning(f"People: {problem}")
-        self._problems, self._told = problems, set(problems)
+        self._problems = problems
 
     def status(self) -> tuple[str | None, dict[str, object]]:
         """What is wrong, with the remedy, or None; and facts for people to read."""
