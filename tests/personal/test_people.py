@@ -15,6 +15,7 @@ import pytest
 import safetensors.numpy
 
 from mien.errors import MienError
+from mien.expression.head import DenseLayerSpec, HeadOutputSpec, HeadPartSpec, HeadSpec
 from mien.personal.messages import AddLabel, Kind, Labelled, Personalise, Progress, RememberSatisfaction, StoredHead
 from mien.personal.people import People
 from mien.personal.sample_rows import MAXIMUM_SAMPLES
@@ -23,6 +24,7 @@ from tests.personal.small_people import (
     BASE,
     IDENTITY_SIZE,
     LABELS,
+    SIZE,
     embedding,
     enrolment,
     moment,
@@ -294,6 +296,20 @@ def test_nothing_can_be_learned_of_nothing(people: People, person_id: str, learn
     people.enroll(enrolment("anna"))
     with pytest.raises(MienError, match=r"Nobody is enrolled|no learner 'magic'|nothing to learn from"):
         personalise(people, person_id, learner)
+
+
+def test_where_neither_ridge_nor_sgd_can_learn_yet_both_say_so(tmp_path: Path) -> None:
+    layer = DenseLayerSpec("weight", "bias", "tanh")
+    spec = HeadSpec(classes=HeadOutputSpec("softmax", (HeadPartSpec("face", 0, SIZE, (layer,)),)))
+    people = open_people(tmp_path / "people", replace(BASE, spec=spec))
+    people.enroll(enrolment("anna"))
+    (told,) = teach(people, "anna", range(1))
+    assert "nothing was learned" in told.message
+    assert "Use the learner sgd, once there are enough labelled moments" in told.message
+    assert "too few to judge a head by (10 are needed): label more" in personalise(people, "anna", "sgd").message
+    teach(people, "anna", range(1, 20))
+    assert personalise(people, "anna", "sgd", 400).success
+    people.close()
 
 
 # ---- versions

@@ -168,7 +168,7 @@ class Dense:
         if layer.activation != "linear" or users != 2:  # the part, and the layer itself
             raise MienError(
                 f"{learner} cannot learn {part.output}: the last layer {layer.weight} is not linear or is shared",
-                "Use the learner sgd",
+                "Use the learner sgd, once there are enough labelled moments to judge a head by",
             )
         return layer
 

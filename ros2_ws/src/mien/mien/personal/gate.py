@@ -121,7 +121,8 @@ def decide(
     labelled = _labelled(base, samples)
     if labelled < MINIMUM_SAMPLES:
         few = f"{labelled} labelled moments are too few to judge a head by ({MINIMUM_SAMPLES} are needed)"
-        why = "it is taken since it stays near the base head" if learner.anchored else "use ridge until there are more"
+        more = "label more; ridge learns from fewer, where the last layers are linear"
+        why = "it is taken since it stays near the base head" if learner.anchored else more
         return Decision(learner.anchored, nan, nan, f"{few}: {why}")
     now = _losses(base, samples, [(np.ones(len(samples), np.bool_), base.tensors)])
     after = _held_out(learner, base, samples, steps, tell)
