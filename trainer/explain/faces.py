@@ -53,8 +53,10 @@ def find_face(picture: Path, crop: CropSpec, detector: Detector, locator: Landma
         locator: of landmarks, for crops by them.
 
     Raises:
-        MienError: the picture cannot be read, or shows no face.
+        MienError: the picture is not there, cannot be read, or shows no face.
     """
+    if not picture.is_file():
+        raise MienError(f"{picture} is no file", "Give the path of a picture")
     image = PictureFile(picture).read()
     height, width = image.shape[:2]
     if crop.kind == "uncropped":

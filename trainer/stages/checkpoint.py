@@ -268,6 +268,8 @@ def _check_shapes(folder: Path, card: Card, tensors: dict[str, Tensor], network:
 
 def _remedy(folder: Path) -> str:
     """Name a checkpoint that lies below the folder: a fold of a stage, or a stage of a run."""
+    if any(folder.glob("*.npz")):  # answers, but no network
+        return "Name a folder that a stage was saved into; an ensemble is given by those of its members"
     below = (card.parent for pattern in _BELOW for card in sorted(folder.glob(f"{pattern}/{_CARD}")))
     found = next(below, None)
     return "Name a folder that a stage was saved into" + (f", as {found}" if found else "")

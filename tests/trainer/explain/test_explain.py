@@ -89,7 +89,12 @@ def test_refuses_pictures_that_show_no_face(tmp_path: Path) -> None:
     missing, damaged, empty = (tmp_path / name for name in ("missing.png", "damaged.png", "empty.png"))
     damaged.write_bytes(b"\x89PNG\r\n\x1a\n and no more than this")
     cv2.imwrite(str(empty), np.full((200, 300, 3), 120, np.uint8))
-    for file, problem in ((missing, "cannot be read"), (damaged, "cannot be read"), (empty, "shows no face")):
+    for file, problem in (
+        (missing, "is no file"),
+        (tmp_path, "is no file"),
+        (damaged, "cannot be read"),
+        (empty, "shows no face"),
+    ):
         with pytest.raises(MienError, match=problem) as raised:
             explain_picture(file, out=tmp_path / "why.png")
         assert str(file) in str(raised.value)

@@ -257,6 +257,12 @@ def test_a_path_that_is_not_there_or_a_file_is_no_checkpoint(tmp_path: Path) -> 
             load_card(path)
 
 
+def test_an_ensemble_is_given_by_its_members(tmp_path: Path) -> None:
+    (tmp_path / "faces.npz").touch()
+    with pytest.raises(MienError, match="an ensemble is given by those of its members"):
+        load_card(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("place", "named"), [("seed0/two", "seed0/two/fold00"), ("seed0", "seed0/one"), ("", "seed0/one")]
 )
