@@ -82,6 +82,9 @@ def test_a_person_is_taught_and_forgotten(mien_people: Callable[..., Any], capsy
         told = mien_people("label", "surprise")
         assert (told["success"], told["samples"]) == (True, count)
     assert "not learned" in mien_people("label", "--person", anna, "--valence", "0.5", "--arousal", "-0.5")["message"]
+    wrong = mien_people("label", "fear")["sample_id"]
+    assert mien_people("label", "sadness", "--sample", wrong)["samples"] == 4
+    assert mien_people("label", "--take-back", "--sample", wrong)["samples"] == 3
     (listed,) = [one for one in mien_people("list") if one["person_id"] == anna]
     assert (listed["display_name"], listed["samples"], listed["groups"]) == ("Anna", 3, ["team"])
     assert mien_people("rollback", anna, "1")["version"] == 1
@@ -163,6 +166,10 @@ def statuses(message: GoalStatusArray) -> list[int]:
         (["enroll", "--consent", "yes", "--face", "nobody1"], ["nobody1"]),
         (["label", "fear", "--person", "nobody"], ["nobody"]),
         (["label", "--valence", "0.5"], ["Give both"]),
+        (["label", "--sample", "s1"], ["what to label with", "--take-back"]),
+        (["label", "--take-back"], ["what to take back", "--sample"]),
+        (["label", "fear", "--take-back", "--sample", "s1"], ["what to take back"]),
+        (["label", "--take-back", "--sample", "s1"], ["s1", "not kept"]),
         (["forget", "nobody"], ["nobody"]),
         (["export", "../../etc"], ["../../etc"]),
         (["rollback", "nobody", "1"], ["nobody"]),

@@ -365,6 +365,26 @@ def test_the_robot_asks_and_several_observers_answer(robot: Driver, people: Peop
         )
 
 
+def test_a_wrong_label_is_corrected_and_taken_back_long_after(robot: Driver, people: People) -> None:
+    (base,) = robot.read(demo_frame()).faces
+    assert people.enroll("anna", base.face_id).success
+    robot.read(demo_frame())
+    wrong = people.label("anger", person="anna")
+    assert wrong.success, wrong.message
+    for _ in range(9):
+        robot.let_pass(8)
+        (face,) = robot.read(demo_frame()).faces
+    assert people.enroll("anna", face.face_id).success  # a face that jumps through time is a new one
+    corrected = people.label("fear", sample=wrong.sample_id)
+    assert (corrected.success, corrected.sample_id, corrected.samples) == (True, wrong.sample_id, 1), corrected.message
+    (face,) = robot.read(demo_frame()).faces
+    fear = labels(robot).index("fear")
+    assert (face.head_version, raw(face)[fear] > raw(base)[fear]) == (2, True)
+    taken_back = people.label(sample=wrong.sample_id)
+    assert (taken_back.success, taken_back.samples) == (True, 0), taken_back.message
+    assert robot.read(demo_frame()).faces[0].head_version == 0
+
+
 def test_satisfaction_is_remembered_per_person_over_sessions(robot: Driver, people: People) -> None:
     (face,) = robot.read(demo_frame()).faces
     assert people.enroll("anna", face.face_id).success

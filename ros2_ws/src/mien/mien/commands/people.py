@@ -100,32 +100,42 @@ def label(
     arousal: float | None = None,
     source: Literal["self", "observer", "stimulus"] = "observer",
     annotator: str = "",
+    take_back: Annotated[bool, _Flag] = False,
     namespace: str = "",
     as_json: Json = False,
 ) -> None:
     """Label what a person or face shows now, or a moment that the robot asked about; it is learned at once.
 
+    A label of the same moment by the same source and annotator takes the place of the last one, at any time.
+
     Args:
         expression: A class that the model knows; may be left out where valence and arousal are given.
         person: Whose present moment; without person, face and sample that of the only face in view.
         face: Whose present moment.
-        sample: Moment that `mien people watch` showed.
+        sample: Moment that `mien people watch` showed, or that was labelled.
         valence: -1 (unpleasant) to 1 (pleasant), together with arousal.
         arousal: -1 (calm) to 1 (excited).
         source: Who says so: the person (self), somebody watching, or what was shown.
         annotator: Who watched, an id to tell several apart: their labels of one moment are averaged.
+        take_back: Take back the label of the moment --sample by this source and annotator.
         namespace: Of the perception node.
         as_json: Print JSON.
     """
     if (valence is None) != (arousal is None):
         raise MienError("Only one of valence and arousal is given", "Give both, or an expression")
+    if take_back == bool(expression or valence is not None) or (take_back and not sample):
+        raise MienError(
+            "It is not clear what to label with" if not take_back else "It is not clear what to take back",
+            "Give an expression, or valence and arousal; or --take-back with --sample and none of these",
+        )
     affect = None if valence is None or arousal is None else (valence, arousal)
     with _robot(namespace) as robot:
         if not (person or face or sample):
             face = _only_face(robot)
         ids = {"sample_id": sample, "face_id": face, "person_id": person}
         told = robot.label(ids, expression, affect, source, annotator)
-    _tell(told, as_json, f"{told['sample_id']} is stored, labelled moments: {told['samples']}")
+    done = "has lost the label" if take_back else "is stored"
+    _tell(told, as_json, f"{told['sample_id']} {done}, labelled moments: {told['samples']}")
 
 
 @app.command

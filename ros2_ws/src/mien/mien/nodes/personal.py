@@ -132,7 +132,7 @@ class Personal:
         if kind not in tuple(Kind):
             raise MienError(f"There is no kind {kind}", "Give 0 for a person, 1 for a group, 2 for a place")
         if face_id:
-            self._moments.find("", face_id, "", self._clock.now_s())
+            self._moments.find(face_id, "", self._clock.now_s())
         looks = self._faces.looks(face_id)
         asked = self._client.enroll(Kind(kind), person_id, display_name, consent, consent_statement, groups, looks)
         return self._then(asked, lambda person: self._enrolled(person, face_id))
@@ -142,12 +142,21 @@ class Personal:
         return self._faces.note(person, face_id)
 
     def label(self, sample_id: str, face_id: str, person_id: str, label: Label) -> Future[Labelled]:
-        """`PeopleClient.add_label` of a moment that is found as in `Moments.find`.
+        """`PeopleClient.add_label` of a moment, or `relabel` where it is stored alone or the label says nothing.
+
+        Args:
+            sample_id: of the moment; or empty: as for `Moments.find`.
+            face_id: as there.
+            person_id: as there.
+            label: what is said of it.
 
         Raises:
             MienError: there is no such moment, or it is nobody's.
         """
-        moment = self._moments.find(sample_id, face_id, person_id, self._clock.now_s())
+        now_s = self._clock.now_s()
+        moment = self._moments.kept(sample_id, now_s) if sample_id else self._moments.find(face_id, person_id, now_s)
+        if moment is None or (sample_id and label.is_empty):
+            return self._then(self._client.relabel(sample_id, label), self._learned_at_once)
         whose = moment.person_id or self._lookup.person_of(moment.face_id)
         if not whose:
             raise MienError(f"Face {moment.face_id} is nobody known", "Enroll the person first, who must consent")
@@ -226,6 +235,9 @@ class Personal:
         self._moments.keep(moment)
         if not is_asked:
             self._requests.remember(moment)
+        self._learned_at_once(labelled)
+
+    def _learned_at_once(self, labelled: Labelled) -> None:
         if labelled.head is not None:
             self._lookup.put_head(labelled.head)
         accepted = labelled.head is not None and labelled.head.version > 0

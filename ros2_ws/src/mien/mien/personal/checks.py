@@ -49,7 +49,7 @@ def check_label(request: AddLabel, base: BaseHead) -> None:
     for name, value in (("valence", label.valence), ("arousal", label.arousal)):
         if not (np.isnan(value) or -1 <= value <= 1):
             raise MienError(f"{name} is {value}", "Give a value from -1 to 1")
-    if not label.expression and np.isnan(label.valence) and np.isnan(label.arousal):
+    if label.is_empty:
         raise MienError("The label says nothing", "Give an expression, or valence and arousal, or both")
     _check_text("annotator", label.annotator)
 

@@ -35,6 +35,7 @@ from mien.personal.messages import (
     Person,
     Personalise,
     Problems,
+    Relabel,
     RememberSatisfaction,
     Rollback,
     StoredHead,
@@ -111,6 +112,10 @@ class PeopleClient:
         """Store one label of one moment (float32 (D,) embedding) and learn at once; see `AddLabel`."""
         request = AddLabel(person_id, place, sample_id, stamp_s, _bytes(embedding), label)
         return self._ask(request, _decoder(Labelled))
+
+    def relabel(self, sample_id: str, label: Label) -> Future[Labelled]:
+        """`People.relabel`."""
+        return self._ask(Relabel(sample_id, label), _decoder(Labelled))
 
     def personalise(
         self, person_id: str, learner: str, max_steps: int, tell: Tell, run_id: str = ""

@@ -224,6 +224,13 @@ class AddLabel(msgspec.Struct, frozen=True, tag=True):
     label: Label
 
 
+class Relabel(msgspec.Struct, frozen=True, tag=True):
+    """`People.relabel`."""
+
+    sample_id: str
+    label: Label
+
+
 class Personalise(msgspec.Struct, frozen=True, tag=True):
     """`People.personalise`; `run_id` tells this one apart from others of the same person."""
 

@@ -71,27 +71,24 @@ class Moments:
             while len(self._kept) > MAXIMUM_KEPT:
                 del self._kept[next(iter(self._kept))]
 
-    def find(self, sample_id: str, face_id: str, person_id: str, now_s: float) -> Moment:
-        """The moment that a label is about.
+    def kept(self, sample_id: str, now_s: float) -> Moment | None:
+        """The kept moment of that id; None where it is not kept (any more)."""
+        with self._lock:
+            found = self._kept.get(sample_id)
+        return None if found is None or now_s - found.time_s > KEPT_S else found
+
+    def find(self, face_id: str, person_id: str, now_s: float) -> Moment:
+        """What somebody shows now.
 
         Args:
-            sample_id: of a kept moment; or empty.
-            face_id: with an empty sample id: what this face shows now; or empty.
-            person_id: with both empty: what this person shows now.
+            face_id: whose face; or empty.
+            person_id: with an empty face id: who.
             now_s: on the clock of the moments' `time_s`.
 
         Raises:
-            MienError: there is none, or it is too old.
+            MienError: there is no such moment, or it is too old.
         """
         with self._lock:
-            if sample_id:
-                found = self._kept.get(sample_id)
-                if found is None or now_s - found.time_s > KEPT_S:
-                    raise MienError(
-                        f"The moment {sample_id[:64]!r} is not kept (any more)",
-                        f"Label it within {KEPT_S:g} s, or label what a face shows now",
-                    )
-                return found
             seen = reversed(self._latest.values())
             if face_id:
                 found = self._latest.get(face_id)

@@ -38,7 +38,7 @@ from mien.personal.model import head_id
 from mien.personal.person_file import export_person
 from mien.personal.person_rows import PersonRows
 from mien.personal.sample_rows import SampleRows
-from mien.personal.samples import BaseHead, Cancelled, Tensors
+from mien.personal.samples import BaseHead, Cancelled, Label, Tensors
 from mien.personal.store import Store
 from mien.personal.targets import learnable
 
@@ -134,6 +134,34 @@ class People:
                 note if isinstance(note, MienError) else self._labelled(request, note, *learned[request.person_id])
                 for request, note in zip(requests, results, strict=True)
             ]
+
+    def relabel(self, sample_id: str, label: Label) -> Labelled:
+        """Say something else of a stored moment, or, by a label that says nothing, take one back; and learn at once.
+
+        Args:
+            sample_id: of the moment.
+            label: takes the place of what the same annotator and source said of it.
+
+        Raises:
+            MienError: it is not stored, or not so labelled; or what `add_labels` refuses.
+        """
+        with self._turn:
+            request = self._samples.stored(sample_id, label)
+            if request is None:
+                raise MienError(
+                    f"The moment {sample_id[:64]!r} is not kept (any more)",
+                    "Answer a question within a minute, or label what a face shows now",
+                )
+            if not label.is_empty:
+                (result,) = self.add_labels([request])
+                if isinstance(result, MienError):
+                    raise result
+                return result
+            with self._store.writing():
+                if not self._samples.take_back(request):
+                    who = f"{label.annotator[:64]!r} as {label.source.name.lower()}"
+                    raise MienError(f"There is no label by {who} of the moment {sample_id}", "Give who gave it")
+            return self._labelled(request, "", *self._learn_at_once(request.person_id))
 
     def personalise(
         self, request: Personalise, tell: Callable[[Progress], None], cancelled: Callable[[], bool]
@@ -281,6 +309,8 @@ class People:
         try:
             samples, _ = self._samples.load(person_id, Kind.PERSON, self._base.labels)
             lesson = learnable(self._base, samples, learner.outputs)
+            if not len(samples):  # the last label was taken back
+                return self._heads.roll_back(person_id, 0), ". ".join(lesson.notes)
             if not lesson.outputs:
                 return None, ". ".join(lesson.notes)
             now = self._heads.in_use(person_id)

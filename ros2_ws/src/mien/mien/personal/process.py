@@ -43,6 +43,7 @@ from mien.personal.messages import (
     Personalise,
     Problems,
     Progress,
+    Relabel,
     RememberSatisfaction,
     Rollback,
     StoredHead,
@@ -123,6 +124,7 @@ class _Service:
         actions: dict[type, Callable[[], Any]] = {
             Enroll: lambda: people.enroll(request),
             AddIdentity: lambda: people.add_identity(request.person_id, request.embedding),
+            Relabel: lambda: people.relabel(request.sample_id, request.label),
             Cancel: lambda: self._cancel(request.run_id),
             Rollback: lambda: people.rollback(request.person_id, request.version),
             Forget: lambda: people.forget(request.person_id),

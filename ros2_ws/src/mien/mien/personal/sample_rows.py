@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.personal.messages import AddLabel, Kind
-from mien.personal.samples import SOURCE_WEIGHTS, Samples, Source
+from mien.personal.samples import SOURCE_WEIGHTS, Label, Samples, Source
 from mien.personal.sampling import gsx
 from mien.personal.store import Store
 
@@ -68,6 +68,29 @@ class SampleRows:
                 "(SELECT id FROM labels WHERE sample = ? ORDER BY id DESC LIMIT ?)",
                 (number, number, _MAXIMUM_ANNOTATORS),
             )
+
+    def stored(self, sample_id: str, label: Label) -> AddLabel | None:
+        """A label of a moment that is there, whoever's it is; None where it is not."""
+        for row in self._store.select("samples", "sample_id = ?", sample_id):
+            return AddLabel(row["person"], "", sample_id, row["stamp_s"], row["embedding"], label)
+        return None
+
+    def take_back(self, request: AddLabel) -> bool:
+        """Remove the label of the same annotator and source, and a moment without any. Inside `writing`.
+
+        Returns:
+            Whether there was such a label.
+        """
+        key = (request.person_id, request.sample_id)
+        of_sample = "sample IN (SELECT id FROM samples WHERE person = ? AND sample_id = ?)"
+        with self._store.reading() as database:
+            said = (*key, request.label.annotator, int(request.label.source))
+            query = f"DELETE FROM labels WHERE {of_sample} AND annotator = ? AND source = ?"  # noqa: S608
+            removed = database.execute(query, said).rowcount
+            database.execute(
+                "DELETE FROM samples WHERE person = ? AND sample_id = ? AND id NOT IN (SELECT sample FROM labels)", key
+            )
+        return removed > 0
 
     def load(self, owner: str, kind: Kind, labels: Sequence[str]) -> tuple[Samples, list[str]]:
         """What the head of a person, group or place learns from, in the order of time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -49,6 +50,11 @@ class Label:
     arousal: float
     source: Source
     annotator: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """It says nothing."""
+        return not self.expression and math.isnan(self.valence) and math.isnan(self.arousal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from mien.personal.messages import (
     Personalise,
     Problems,
     Progress,
+    Relabel,
     RememberSatisfaction,
     Rollback,
 )
@@ -45,6 +46,7 @@ Request = (
     | Open
     | Personalise
     | Problems
+    | Relabel
     | RememberSatisfaction
     | Rollback
 )
