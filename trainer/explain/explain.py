@@ -95,7 +95,7 @@ def explain_picture(
     with ExitStack() as stack:
         opened = open_checkpoints_model(checkpoints) if checkpoints else open_bundle_model(bundle or default_bundle())
         model = stack.enter_context(opened)
-        face = find_face(picture, model.crop, model.detector, model.locator)
+        face = find_face(picture, model.crop, model.detector, model.locator, model.is_enhanced)
         explanation = model.explain(face.prepared(model.input), class_name)
     explained = explanation.labels[explanation.target]
     file = out or Path("out/explain") / f"{picture.stem}-{explained}.png"
@@ -107,7 +107,7 @@ def explain_picture(
     with whole_file(file) as partial:
         partial.write_bytes(drawn)
     best = int(explanation.probabilities.argmax())
-    square = face.square
+    square = face.place
     return ExplainedPicture(
         picture=str(picture),
         file=str(file),
@@ -135,7 +135,7 @@ def _answers(face: Face, explanation: Explanation) -> list[PartAnswer]:
     for part in explanation.parts:
         best, (rows, columns) = int(part.probabilities.argmax()), part.heat.shape
         row, column = divmod(int(part.heat.argmax()), columns)
-        square = face.square
+        square = face.place
         x, y = square.x + (column + 0.5) / columns * square.width, square.y + (row + 0.5) / rows * square.height
         answers.append(
             PartAnswer(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainer.models.network import Network
     from trainer.stages.checkpoint import Card
 
-_DETECTOR = "yunet"
+_ROBOTS_DETECTOR = "yunet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,7 @@ class Model:
         lineage: what it has learned from.
         input: how pixels become its input.
         crop: of the face.
+        is_enhanced: whether faces are found in, and cut out of, what `trainer.data.enhanced` makes of a picture.
         detector: of faces.
         locator: of landmarks, where the crop needs them.
         explain: given the input, float32 (C, H, W), and a class or None, why; raises MienError.
@@ -44,6 +45,7 @@ class Model:
     lineage: str
     input: InputSpec
     crop: CropSpec
+    is_enhanced: bool
     detector: Detector
     locator: LandmarkLocator | None
     explain: Callable[[Floats, str | None], Explanation]
@@ -68,7 +70,8 @@ def open_bundle_model(path: Path) -> Iterator[Model]:
             manifest.lineage,
             backbone.input,
             backbone.crop,
-            *_finders(bundle, landmarks, networks),
+            False,
+            *_finders(bundle, _ROBOTS_DETECTOR, landmarks, networks),
             explained.explain,
         )
 
@@ -101,18 +104,22 @@ def open_checkpoints_model(folders: Sequence[Path]) -> Iterator[Model]:
             "; ".join(dict.fromkeys(card.lineage_text for card in cards)),
             cards[0].input,
             crop,
+            cards[0].contrast == "picture",
             *_finders(
-                open_bundle(default_bundle()), landmarks_model() if crop.kind in ("outer", "inner") else None, stack
+                open_bundle(default_bundle()),
+                cards[0].detector,
+                landmarks_model() if crop.kind in ("outer", "inner") else None,
+                stack,
             ),
             lambda image, class_name: explain_networks(networks, image, class_name),
         )
 
 
 def _finders(
-    bundle: Bundle, landmarks: tuple[bytes, LandmarksSpec] | None, networks: ExitStack
+    bundle: Bundle, name: str, landmarks: tuple[bytes, LandmarksSpec] | None, networks: ExitStack
 ) -> tuple[Detector, LandmarkLocator | None]:
     options = BackendOptions()
-    detector = make_detector(bundle, _DETECTOR, 0, 0.0, options)
+    detector = make_detector(bundle, name, 0, 0.0, options)
     networks.callback(detector.close)
     if landmarks is None:
         return detector, None
@@ -130,7 +137,7 @@ def _check(folder: Path, card: Card, first: Path, expected: Card) -> None:
     unknown = sorted(set(labels) - set(CANONICAL_LABELS))
     if unknown:
         raise MienError(f"{folder} tells {len(labels)} classes that are no expressions, such as {unknown[0]!r}", remedy)
-    for what in ("crop", "input"):
+    for what in ("crop", "input", "contrast", "detector"):
         if getattr(card, what) != getattr(expected, what):
             raise MienError(
                 f"{first} and {folder} look at faces differently: their {what} differs", "Name networks of one recipe"

@@ -18,6 +18,9 @@ from mien.models.fetch import fetch
 from mien.pipeline import Frame, Pipeline, PipelineSettings
 from tests.export.checkpoints import LABELS, save_network, settled_network
 from trainer.__main__ import app
+from trainer.data.enhanced import enhance_picture
+from trainer.data.pictures import PictureFile
+from trainer.data.sample import Sample
 from trainer.explain.explain import explain_picture
 from trainer.models import Outputs
 
@@ -131,3 +134,21 @@ def test_refuses_places_that_cannot_take_the_picture(picture: Path, tmp_path: Pa
         with pytest.raises(MienError, match=problem):
             explain_picture(picture, out=out)
     assert picture.read_bytes() == before
+
+
+def test_a_picture_is_enhanced_where_the_network_learned_from_such(picture: Path, tmp_path: Path) -> None:
+    network = settled_network("mini_xception", Outputs(LABELS), 0, 48)
+    plain = save_network(tmp_path / "plain", network)
+    other = save_network(tmp_path / "other", network, contrast="picture")
+    image = np.asarray(cv2.imread(str(picture)), np.uint8)[:, 220:640]  # the larger face
+    picture, out = tmp_path / "face.png", tmp_path / "why.png"
+    cv2.imwrite(str(picture), image)
+    cv2.imwrite(str(tmp_path / "enhanced.png"), enhance_picture(Sample(PictureFile(picture), "all"), image)[1])
+    expected = explain_picture(tmp_path / "enhanced.png", [plain], out=out)
+    found = explain_picture(picture, [other], out=out)
+    assert found.probabilities == expected.probabilities
+    stretched = np.array(expected.square) * np.tile([image.shape[1] / 300, image.shape[0] / 300], 2)
+    assert found.square == pytest.approx(stretched)
+    assert found.parts[0].hottest != expected.parts[0].hottest
+    with pytest.raises(MienError, match="look at faces differently: their contrast"):
+        explain_picture(picture, [plain, other], out=out)
