@@ -36,7 +36,8 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
         cosine: mean one between the embeddings of a face.
         lowest_cosine: of the face where they differ most.
         probability_difference: largest one of a class; None for models without classes.
-        agreement: share of the faces with the same label; None likewise.
+        part_confidence_difference: largest one of a part's highest probability; None for models without several parts.
+        agreement: share of the faces with the same label; None for models without classes.
         accuracy: share of the faces with the right label, of those whose label the model knows; None where there are
             none.
         accuracy_difference: that minus the other's.
@@ -54,6 +55,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     cosine: float
     lowest_cosine: float
     probability_difference: float | None
+    part_confidence_difference: float | None
     agreement: float | None
     accuracy: float | None
     accuracy_difference: float | None
@@ -69,11 +71,26 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
             if not self.embedding_difference <= allowed:
                 found = f"{self.embedding_difference:.2g}, more than {allowed:.2g}"
                 missed.append(f"embeddings up to {self.largest_embedding:.3g} differ by {found}")
+            missed += [
+                f"{what} differ by {difference:.2g}, more than {FP32_DIFFERENCE:g}"
+                for what, difference in self._answers.items()
+                if difference is not None and not difference <= FP32_DIFFERENCE
+            ]
         elif not self.cosine >= (FP16_COSINE if self.precision == "fp16" else INT8_COSINE):
             missed.append(f"the mean cosine is {self.cosine:.5f}")
         if self.precision == "int8" and self.agreement is not None and not self.agreement >= INT8_AGREEMENT:
             missed.append(f"only {self.agreement:.1%} of the labels agree")
         return [f"{self.precision} beside {self.beside} on {self.data}: {problem}" for problem in missed]
+
+    @property
+    def _answers(self) -> dict[str, float | None]:
+        """Largest differences of what the dense layers tell."""
+        return {
+            "probabilities": self.probability_difference,
+            "the parts' confidences": self.part_confidence_difference,
+            "valences": self.valence_difference,
+            "arousals": self.arousal_difference,
+        }
 
 
 def allowed_difference(largest: float) -> float:
@@ -147,7 +164,8 @@ def compare(
         embedding_difference=float(np.abs(found.embeddings - wanted.embeddings).max()),
         cosine=float(cosine.mean()),
         lowest_cosine=float(cosine.min()),
-        probability_difference=_largest(found.probabilities, wanted.probabilities) if has_classes else None,
+        probability_difference=_largest(found.probabilities, wanted.probabilities),
+        part_confidence_difference=_largest(found.part_confidences, wanted.part_confidences),
         agreement=None if labels is None or others is None else float((labels == others).mean()),
         accuracy=accuracy,
         accuracy_difference=None if accuracy is None or other_accuracy is None else accuracy - other_accuracy,
@@ -162,5 +180,5 @@ def _accuracy(labels: NDArray[np.intp] | None, truth: NDArray[np.int64]) -> floa
 
 
 def _largest(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float | None:
-    """Largest difference; None where nothing is told."""
+    """Largest difference; None where nothing is told (all NaN, or no columns)."""
     return None if np.isnan(wanted).all() else float(np.abs(found - wanted).max())

@@ -15,6 +15,7 @@ _ROWS = {
     "cosine, mean": ("cosine", ".6f"),
     "cosine, lowest": ("lowest_cosine", ".6f"),
     "largest difference of a probability": ("probability_difference", ".4f"),
+    "largest difference of a part's confidence": ("part_confidence_difference", ".4f"),
     "same label": ("agreement", ".1%"),
     "accuracy": ("accuracy", ".3f"),
     "accuracy, difference": ("accuracy_difference", "+.4f"),

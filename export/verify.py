@@ -122,10 +122,10 @@ def _compare_all(
         outputs = bundle.manifest.head.spec.classes
         rule = "mean" if outputs is None else outputs.rule
         in_torch = _classify_in_torch(networks, rule, faces.pictures)
-        if in_torch.embeddings.shape != fp32.embeddings.shape:
+        if _sizes(in_torch) != _sizes(fp32):
             raise MienError(
-                f"{', '.join(map(str, checkpoints))}: their embeddings have {in_torch.embeddings.shape[1]} numbers, "
-                f"those of {bundle.path} {fp32.embeddings.shape[1]}",
+                f"{', '.join(map(str, checkpoints))}: their answers have {_sizes(in_torch)}, "
+                f"those of {bundle.path} {_sizes(fp32)}",
                 "Name the checkpoints that the bundle was made of, in that order",
             )
         found.append(compare("fp32", fp32, "torch", in_torch, *about))
@@ -156,7 +156,9 @@ def _one_batch_in_torch(networks: Sequence[Network], rule: Rule, batch: torch.Te
         probabilities=combine(rule, np.stack(classes)) if classes else np.empty((len(batch), 0), np.float32),
         valence=_mean([one.valence.clamp(-1, 1) for one in told if one.valence is not None], (len(batch),)),
         arousal=_mean([one.arousal.clamp(-1, 1) for one in told if one.arousal is not None], (len(batch),)),
-        part_confidences=np.empty((len(batch), 0), np.float32),
+        part_confidences=np.stack([one.max(axis=1) for one in classes], axis=1)
+        if len(classes) > 1
+        else np.empty((len(batch), 0), np.float32),
         embeddings=np.concatenate([one.embedding.numpy() for one in told], axis=1),
         heads=(),
     )
@@ -165,6 +167,11 @@ def _one_batch_in_torch(networks: Sequence[Network], rule: Rule, batch: torch.Te
 def _mean(told: Sequence[torch.Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Of what some networks tell; NaN of a shape where none does."""
     return torch.stack([*told]).mean(dim=0).numpy() if told else np.full(shape, np.nan, np.float32)
+
+
+def _sizes(told: Recognition) -> str:
+    embedding, classes, parts = (one.shape[1] for one in (told.embeddings, told.probabilities, told.part_confidences))
+    return f"{embedding} numbers, {classes} classes and {parts} parts"
 
 
 def _joined(parts: Sequence[Recognition]) -> Recognition:

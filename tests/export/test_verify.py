@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper, numpy_helper
 
 from export.bundle import export_bundle
@@ -148,7 +150,19 @@ def test_the_fp32_file_is_compared_with_its_checkpoints(
     assert parity.probability_difference is not None
     assert parity.probability_difference < 1e-4
     assert parity.agreement == 1
+    assert parity.part_confidence_difference is not None
+    assert parity.part_confidence_difference < 1e-4
+    with torch.no_grad():
+        for values in next(reversed(two.parts.values())).parameters():
+            values += torch.linspace(0, 0.1, values.numel()).reshape(values.shape)
+    changed = verify(bundle, checkpoints=[places[0], save_network(tmp_path / "changed", two)])
+    assert [re.sub(r"[\d.]+,", "…,", problem) for problem in changed.problems] == [
+        "fp32 beside torch on noise: probabilities differ by …, more than 0.0001",
+        "fp32 beside torch on noise: the parts' confidences differ by …, more than 0.0001",
+    ]
     exchanged = verify(bundle, checkpoints=places[::-1])
     assert exchanged.problems[0].startswith("fp32 beside torch on noise: embeddings up to")
-    with pytest.raises(MienError, match="1152 numbers"):
+    with pytest.raises(
+        MienError, match=r"1152 numbers, 3 classes and 0 parts, those of .* 2304 numbers, 3 classes and 2 parts"
+    ):
         verify(bundle, checkpoints=places[:1])
