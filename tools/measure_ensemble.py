@@ -1,6 +1,6 @@
 """Measures paper 004's five networks as one graph against five calls, on one thread of this machine's CPU.
 
-    python tools/measure_ensemble.py                  # three sizes, fp32 and int8; three minutes when idle
+    python tools/measure_ensemble.py                  # three sizes, fp32 and int8; minutes when idle
     python tools/measure_ensemble.py --rounds 400
 
 From normalised crops to probabilities, dense layers included: once through one graph and a head of five parts, once
