@@ -40,9 +40,12 @@ from mien.personal.wire import (
 )
 
 _MODULE = "mien.personal.afresh"
-_TELL_EVERY_S = 0.1
+_TELL_EVERY_S = 0.5
 """How far learning is: thousands of steps a second would keep the node busier than its frames."""
-_ASK_EVERY_S = 0.1
+_ASK_EVERY_S = 0.25
+_LONGEST_REST_S = 0.05
+"""After a step: a neighbour that never rests slows a node's slowest frames by a tenth also where it never runs before
+them; they share caches and memory."""
 
 Hear = Callable[[Progress | None], None]
 """Told how far learning is, and now and then None; returns quickly, and may raise `Cancelled`."""
@@ -105,7 +108,7 @@ def learn_apart(folder: Path, task: Task, hear: Hear) -> Learned:
     Args:
         folder: an existing private folder, in which it runs.
         task: what.
-        hear: called every 0.1 s at least.
+        hear: called every quarter of a second at least.
 
     Raises:
         MienError: as `learn`, or that process could not be started or died.
@@ -152,27 +155,27 @@ _learned = msgspec.msgpack.Decoder(Learned, dec_hook=array_from_wire)
 def main() -> int:
     """Learn what standard input says; returns the exit status."""
     output = take_output()
-    told_s = -math.inf
+    told_s, rested_s = -math.inf, time.monotonic()
 
     def send(message: Answered | Failed | Told) -> None:
         output.write(encode_message(message))
         output.flush()
 
     def hear(progress: Progress | None) -> None:
-        """Tells the first step, the last ones and some between."""
-        nonlocal told_s
+        """Tells the first step, the last ones and some between; rests as long as the step took."""
+        nonlocal told_s, rested_s
         now_s = time.monotonic()
         if progress is not None and (progress.step == progress.steps or now_s - told_s >= _TELL_EVERY_S):
             told_s = now_s
             send(Told(0, progress))
+        time.sleep(min(now_s - rested_s, _LONGEST_REST_S))
+        rested_s = time.monotonic()
 
     data = read_message(sys.stdin.buffer)
     if data is None:
         return 2
     task = _task.decode(data)
-    os.sched_setscheduler(
-        0, os.SCHED_IDLE, os.sched_param(0)
-    )  # only now: to start takes a moment also on a busy machine
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # only now: starting shall not take long
     try:
         learned = learn(task, hear)
         send(Answered(0, msgspec.Raw(msgspec.msgpack.encode(learned, enc_hook=array_to_wire))))
