@@ -30,9 +30,12 @@ def shoot(studio: Studio, person: Person, shot: Shot, is_annotated: bool = True)
     return studio.shoot(Scene(person, relaxed, shot, Light(), background, is_annotated=is_annotated))
 
 
-@pytest.mark.parametrize("arch", [0.0, 0.07])
-def test_the_brows_points_are_on_the_brows(small_studio: Studio, bald: Person, arch: float) -> None:
-    looks = replace(bald.appearance, brow_arch=arch, brow_density=1.0, brow_thickness=0.08, brow_colour=(0, 0, 0))
+@pytest.mark.parametrize(("arch", "height", "drop"), [(0.0, 0.0, 0.045), (0.07, 0.0, 0.045), (0.03, -0.08, 0.11)])
+def test_the_brows_points_are_on_the_brows(
+    small_studio: Studio, bald: Person, arch: float, height: float, drop: float
+) -> None:
+    shape = {"brow_arch": arch, "brow_height": height, "brow_drop": drop}
+    looks = replace(bald.appearance, brow_density=1.0, brow_thickness=0.08, brow_colour=(0, 0, 0), **shape)
     shown = shoot(small_studio, replace(bald, appearance=looks), Shot(share=0.9, shift_y=0.15))
     x, y = np.rint(shown.landmarks[17:27].T).astype(int)
     grey = shown.image.astype(float).mean(axis=2)

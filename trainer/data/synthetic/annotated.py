@@ -10,7 +10,7 @@ by dlib alone (docs/results/landmarks.md).
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def annotate(vertices: Floats, appearance: Appearance, camera: Camera, roll: flo
         float32 (68, 3), points of the surface, decimetres.
     """
     contour = _outermost(_blended(vertices, _contour()), _blended(vertices, _slides()), camera, roll)
-    brows = _blended(vertices, _brow_points(appearance.brow_arch, appearance.brow_thickness))
+    brows = _blended(vertices, _brow_points(appearance))
     return np.concatenate([contour, brows, vertices[_numbers((*_NOSE, *_EYES, *_MOUTH))]])
 
 
@@ -128,13 +128,14 @@ def _slides() -> Blend:
     return on_surface(assets, places.reshape(-1, 2))
 
 
-@cache
-def _brow_points(arch: float, thickness: float) -> Blend:
+@lru_cache(64)
+def _brow_points(looks: Appearance) -> Blend:
     """The ten points on the upper edge of the brows that `brows` in skin.glsl draws, the person's right one first."""
-    height = 0.215 + arch * (1 - _ALONG**2) + 0.018 * _ALONG - 0.045 * np.maximum(_ALONG - 0.3, 0)
+    height = 0.215 + looks.brow_height + looks.brow_arch * (1 - _ALONG**2) + 0.018 * _ALONG
+    height -= looks.brow_drop * np.maximum(_ALONG - 0.3, 0)
     toward_temple = np.clip((_ALONG + 0.3) / 1.45, 0, 1)
     narrowed = 1 - 0.65 * toward_temple**2 * (3 - 2 * toward_temple)
-    height += _UPPER_EDGE * thickness * narrowed
+    height += _UPPER_EDGE * looks.brow_thickness * narrowed
     right = np.column_stack([-(_EYE[0] + 0.21 * _ALONG), _EYE[1] + height])
     return on_surface(load_assets(), np.concatenate([right, right[::-1] * [-1, 1]]))
 

@@ -50,6 +50,8 @@ class Appearance:
     lash_density: float
     has_long_hair: bool
     has_hair_cap: bool
+    brow_height: float = 0.0
+    brow_drop: float = 0.045
 
 
 @dataclass(frozen=True)

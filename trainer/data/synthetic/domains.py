@@ -311,7 +311,7 @@ _LIST = (
         plan=_lab_b,
     ),
     Domain("wild", 6, "AffectNet, FER2013, SFEW, RAF-DB", EXPRESSIONS, 10_000, 4, plan=_wild),
-    Domain("faces", 8, "300-W", EXPRESSIONS, 12_000, 4, plan=_faces),
+    Domain("faces", 8, "300-W", EXPRESSIONS, 12_000, 4, population=Population(varied_brows=True), plan=_faces),
     Domain("person", 7, "one participant of AMIGOS", EXPRESSIONS, 450, 10**9, people=1, plan=_one_person),
 )
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in _LIST}

@@ -6,7 +6,7 @@ beard and make-up follow with the frequencies written here. The figures are for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class Population:
         female: share of women, 0 to 1.
         spread: how far heads differ in shape, 0 (all alike) to 1.
         may_cover_hair: whether there are hats and scarves.
+        varied_brows: whether brows also differ in height, and more than usual in thickness and in how their ends drop.
     """
 
     youngest: float = 17.0
@@ -57,6 +58,7 @@ class Population:
     female: float = 0.5
     spread: float = 1.0
     may_cover_hair: bool = True
+    varied_brows: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def make_person(assets: HeadAssets, population: Population, name: str, seed: lis
     ancestry = random.dirichlet(np.array(population.ancestry) * population.mixing + 1e-3)
     vertices = _shape(assets, random, female, age, ancestry, population.spread)
     appearance = _appearance(random, female, age, ancestry, population.may_cover_hair)
-    return Person(
+    person = Person(
         name=name,
         female=female,
         age_years=age,
@@ -106,6 +108,7 @@ def make_person(assets: HeadAssets, population: Population, name: str, seed: lis
         wears_glasses=bool(random.random() < 0.07 + 0.22 * max(0.0, (age - 35) / 45)),
         asymmetry=float(random.normal(0, 0.12)),
     )
+    return replace(person, appearance=_with_other_brows(random, appearance)) if population.varied_brows else person
 
 
 def _shape(
@@ -165,6 +168,15 @@ def _appearance(
         blotches=float(random.uniform(0.25, 0.8)),
         sclera=float(random.uniform(0.82, 1.0)),
         lash_density=float(random.uniform(0.35, 0.8) if female else random.uniform(0.1, 0.35)),
+    )
+
+
+def _with_other_brows(random: Random, looks: Appearance) -> Appearance:
+    return replace(
+        looks,
+        brow_height=float(random.uniform(-0.08, 0.03)),
+        brow_drop=float(random.uniform(0.03, 0.11)),
+        brow_thickness=looks.brow_thickness * float(random.uniform(0.8, 1.5)),
     )
 
 

@@ -9,6 +9,8 @@ uniform vec3 cloth_colour;
 uniform float collar;         // height of the cloth's edge
 uniform float brow_thickness;
 uniform float brow_arch;
+uniform float brow_height;      // above the usual one
+uniform float brow_drop;        // of the outer end
 uniform float brow_density;
 uniform float beard;          // 0 … 1
 uniform float moustache;      // 0 … 1
@@ -40,7 +42,8 @@ vec2 unrolled(vec3 p) {
 
 float brows(vec3 p) {
     float along = (abs(p.x) - EYE.x) / 0.21;  // -1 at the nose, 1 at the temple
-    float middle = EYE.y + 0.215 + brow_arch * (1.0 - along * along) + 0.018 * along - 0.045 * max(along - 0.3, 0.0);
+    float middle = EYE.y + 0.215 + brow_height + brow_arch * (1.0 - along * along) + 0.018 * along
+        - brow_drop * max(along - 0.3, 0.0);
     float thickness = brow_thickness * mix(1.0, 0.35, smoothstep(-0.3, 1.15, along));
     float across = (p.y - middle) / thickness;
     float shape = smoothstep(1.0, 0.35, abs(across)) * smoothstep(-1.02, -0.72, along) * smoothstep(1.25, 0.8, along);
