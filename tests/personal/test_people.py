@@ -269,6 +269,29 @@ def test_who_takes_the_only_label_back_has_the_base_head_again(people: People) -
     assert people.heads() == ()
 
 
+def test_who_takes_back_all_that_can_be_learned_from_has_the_base_head_again(people: People) -> None:
+    people.enroll(enrolment("anna"))
+    wrong = label(people, moment("anna", 1, says("anger")))
+    label(people, moment("anna", 2, says(valence=0.5, arousal=0.5)))  # the model tells no valence
+    after = people.relabel(wrong.sample_id, says())
+    assert (after.samples, after.head) == (1, StoredHead("anna", 0, b""))
+    assert people.heads() == ()
+
+
+def test_no_head_comes_of_moments_that_were_all_taken_back_while_it_was_learned(people: People) -> None:
+    people.enroll(enrolment("anna"))
+    teach(people, "anna", range(20))
+    people.rollback("anna", 0)  # than which what is learned is better
+
+    def take_back(progress: Progress) -> None:
+        for seed in range(people.list_people()[0].samples):
+            people.relabel(f"moment-anna-{seed}", says())
+
+    with pytest.raises(Cancelled):
+        people.personalise(Personalise("anna", "sgd", 400), take_back, lambda: False)
+    assert people.heads() == ()
+
+
 def test_only_what_the_same_one_said_is_taken_back(people: People) -> None:
     people.enroll(enrolment("anna"))
     for annotator in ("left", "right"):

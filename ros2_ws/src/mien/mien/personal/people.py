@@ -157,11 +157,16 @@ class People:
                 if isinstance(result, MienError):
                     raise result
                 return result
+            owner = request.person_id
             with self._store.writing():
                 if not self._samples.take_back(request):
                     who = f"{label.annotator[:64]!r} as {label.source.name.lower()}"
                     raise MienError(f"There is no label by {who} of the moment {sample_id}", "Give who gave it")
-            return self._labelled(request, "", *self._learn_at_once(request.person_id))
+                lesson = learnable(self._base, self._samples.load(owner, Kind.PERSON, self._base.labels)[0])
+                if not lesson.outputs:
+                    self._end_runs(owner)
+                    return self._labelled(request, "", self._heads.roll_back(owner, 0), ". ".join(lesson.notes))
+            return self._labelled(request, "", *self._learn_at_once(owner))
 
     def personalise(
         self, request: Personalise, tell: Callable[[Progress], None], cancelled: Callable[[], bool]
@@ -172,7 +177,7 @@ class People:
 
         Raises:
             MienError: unknown person or learner, or nothing to learn from.
-            Cancelled: asked for, or a person was forgotten whose moments it learned from; nothing is kept.
+            Cancelled: asked for, or a person it learned from was forgotten or took all labels back; nothing is kept.
         """
         started_s = time.monotonic()
         learner, owner = find_learner(request.learner) if request.learner else self._learner, request.person_id
@@ -229,8 +234,7 @@ class People:
             if self._rows.kind(person_id) is None and self._store.finish_forgetting():
                 return Forgotten(0, 0, ())  # of an attempt that was interrupted
             kind = self._rows.require(person_id)
-            for run in self._runs:
-                run.ended |= person_id in run.people
+            self._end_runs(person_id)
             samples = sum(self._samples.count(person_id, kind)) if kind is Kind.PERSON else 0
             heads = self._heads.count(person_id)
             self._ridge.forget()
@@ -309,8 +313,6 @@ class People:
         try:
             samples, _ = self._samples.load(person_id, Kind.PERSON, self._base.labels)
             lesson = learnable(self._base, samples, learner.outputs)
-            if not len(samples):  # the last label was taken back
-                return self._heads.roll_back(person_id, 0), ". ".join(lesson.notes)
             if not lesson.outputs:
                 return None, ". ".join(lesson.notes)
             now = self._heads.in_use(person_id)
@@ -367,6 +369,11 @@ class People:
         kind = self._rows.require(person_id)
         if kind is not Kind.PERSON:
             raise MienError(f"{person_id} is a {kind.name.lower()}", "Give the id of a person")
+
+    def _end_runs(self, person_id: str) -> None:
+        """Let nothing be kept of what is being learned from a person's moments."""
+        for run in self._runs:
+            run.ended |= person_id in run.people
 
     def _check_identities(self, embeddings: Sequence[bytes]) -> None:
         check_identities(embeddings, self._rows.identity_size())
