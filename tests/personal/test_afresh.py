@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,34 @@ def test_who_hears_may_end_it(learn_: Learn) -> None:
 
     with pytest.raises(Cancelled):
         learn_(Task(BASE, mistaken(40), "sgd", "", None, 2_000_000), end)
+
+
+def test_for_what_is_cancelled_before_it_begins_no_process_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
+
+    def end(progress: Progress | None) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        learn_apart(tmp_path, Task(BASE, mistaken(40), "sgd", "", None, STEPS), end)
+    assert started == []
+
+
+def test_without_the_memory_to_tell_it_that_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(message: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("mien.personal.afresh.encode_message", fail)
+    heard = count()
+
+    def hear(progress: Progress | None) -> None:
+        assert next(heard) < 5, "it waits for ever"
+
+    with pytest.raises(MemoryError):
+        learn_apart(tmp_path, Task(BASE, mistaken(40), "sgd", "", None, STEPS), hear)
 
 
 def test_a_head_that_is_not_good_enough_is_not_made(learn_: Learn) -> None:

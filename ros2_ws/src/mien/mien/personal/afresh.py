@@ -114,10 +114,11 @@ def learn_apart(folder: Path, task: Task, hear: Hear) -> Learned:
         MienError: as `learn`, or that process could not be started or died.
         Cancelled: from `hear`.
     """
+    hear(None)  # what was cancelled while it waited needs no process
     process = start_module(_MODULE, folder, "learns afresh")
     answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    threading.Thread(target=_exchange, args=(process, task, answers), daemon=True).start()
     try:
+        threading.Thread(target=_exchange, args=(process, encode_message(task), answers), daemon=True).start()
         while True:
             hear(None)
             with suppress(queue.Empty):
@@ -136,11 +137,11 @@ def learn_apart(folder: Path, task: Task, hear: Hear) -> Learned:
         process.kill()  # the thread waits for its end, for which a busy machine may have no time for long
 
 
-def _exchange(process: subprocess.Popen[bytes], task: Task, answers: queue.SimpleQueue[bytes | None]) -> None:
+def _exchange(process: subprocess.Popen[bytes], message: bytes, answers: queue.SimpleQueue[bytes | None]) -> None:
     assert process.stdin is not None  # noqa: S101  both are pipes
     assert process.stdout is not None  # noqa: S101
     with suppress(BrokenPipeError), process.stdin as stdin:  # that it died its output says
-        stdin.write(encode_message(task))
+        stdin.write(message)
     with process.stdout as stdout:
         while (data := read_message(stdout)) is not None:
             answers.put(data)
