@@ -389,8 +389,11 @@ def test_where_neither_ridge_nor_sgd_can_learn_yet_both_say_so(tmp_path: Path) -
     people = open_people(tmp_path / "people", replace(BASE, spec=spec))
     people.enroll(enrolment("anna"))
     (told,) = teach(people, "anna", range(1))
-    assert "nothing was learned" in told.message
+    assert told.message.startswith("Nothing was learned at once. ")
     assert "Use the learner sgd, once there are enough labelled moments" in told.message
+    teach(people, "anna", range(1, 2))
+    taken_back = people.relabel("moment-anna-1", says())
+    assert taken_back.message == told.message
     assert "too few to judge a head by (10 are needed): label more" in personalise(people, "anna", "sgd").message
     teach(people, "anna", range(1, 20))
     assert personalise(people, "anna", "sgd", 400).success

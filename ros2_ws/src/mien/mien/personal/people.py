@@ -328,7 +328,7 @@ class People:
             reason = f"The head in use, made by {now.learner}, is better" if decision.accepted else decision.reason
             return None, ". ".join((reason, *lesson.notes))
         except MienError as error:
-            return None, f"The label is stored, but nothing was learned. {error}"
+            return None, f"Nothing was learned at once. {error}"
 
     def _keep(
         self, owner: str, learner: Learner, tensors: Tensors, samples: int, people: set[str], decision: Decision
