@@ -260,6 +260,22 @@ def test_a_label_is_taken_back_as_if_it_had_never_been(people: People) -> None:
     assert probability(after.head, 5, "anger") == pytest.approx(probability(before, 5, "anger"), abs=1e-5)
 
 
+def test_no_head_that_knows_a_label_outlives_it_where_the_new_one_would_not_have_been_taken(people: People) -> None:
+    doubtful = 0
+    for number in range(30):
+        person_id, random = f"person{number}", np.random.default_rng(number)
+        people.enroll(enrolment(person_id))
+        said = [otherwise(seed) if random.random() < 0.35 else LABELS[seed % len(LABELS)] for seed in range(12)]
+        people.add_labels([moment(person_id, seed, says(said[seed])) for seed in range(9)])  # too few to judge
+        people.add_labels([moment(person_id, seed, says(said[seed])) for seed in range(9, 12)])
+        if not people.head(person_id).version:
+            continue
+        after = people.relabel(f"moment-{person_id}-3", says())
+        assert after.head == people.head(person_id)
+        doubtful += not (after.head is None or after.message or personalise(people, person_id).success)
+    assert doubtful, "some of the new heads do not surely better the base head"
+
+
 def test_who_takes_the_only_label_back_has_the_base_head_again(people: People) -> None:
     people.enroll(enrolment("anna"))
     wrong = label(people, moment("anna", 1, says("anger")))

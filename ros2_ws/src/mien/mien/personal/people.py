@@ -148,10 +148,8 @@ class People:
         with self._turn:
             request = self._samples.stored(sample_id, label)
             if request is None:
-                raise MienError(
-                    f"The moment {sample_id[:64]!r} is not kept (any more)",
-                    "Answer a question within a minute, or label what a face shows now",
-                )
+                problem = f"The moment {sample_id[:64]!r} is not kept (any more)"
+                raise MienError(problem, "Answer a question within a minute, or label what a face shows now")
             if not label.is_empty:
                 (result,) = self.add_labels([request])
                 if isinstance(result, MienError):
@@ -166,7 +164,7 @@ class People:
                 if not lesson.outputs:
                     self._end_runs(owner)
                     return self._labelled(request, "", self._heads.roll_back(owner, 0), ". ".join(lesson.notes))
-            return self._labelled(request, "", *self._learn_at_once(owner))
+            return self._labelled(request, "", *self._learn_at_once(owner, taken_back=True))
 
     def personalise(
         self, request: Personalise, tell: Callable[[Progress], None], cancelled: Callable[[], bool]
@@ -307,7 +305,7 @@ class People:
         self._samples.add(request, place)
         return "" if place == (request.place or None) else f"There is no place {request.place[:80]!r}: stored without"
 
-    def _learn_at_once(self, person_id: str) -> tuple[StoredHead | None, str]:
+    def _learn_at_once(self, person_id: str, taken_back: bool = False) -> tuple[StoredHead | None, str]:
         """The head that is used from now on, where that is another one than before, and what was not learned."""
         learner = self._at_once
         try:
@@ -319,7 +317,8 @@ class People:
             ours = now.learner == learner.name
             decision = decide(learner, self._base, samples, learner if ours else None)
             # What other learners make takes long to judge: their score of then must do.
-            if decision.accepted and (ours or not decision.score_after < now.score):
+            outlived = taken_back and ours and not decision.base_is_better  # by a head that knows the label
+            if outlived or (decision.accepted and (ours or not decision.score_after < now.score)):
                 tensors = learner.fit(self._base, samples, None, 0, say_nothing)
                 head = self._keep(person_id, learner, tensors, len(samples), {person_id}, decision)
                 return head, ". ".join(lesson.notes)
