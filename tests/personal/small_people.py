@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from mien.errors import MienError
 from mien.expression.head import DenseLayerSpec, Head, HeadOutputSpec, HeadPartSpec, HeadSpec
-from mien.personal.messages import AddLabel, Enroll, Kind, StoredHead
+from mien.personal.messages import AddLabel, Enroll, Kind, Labelled, Personalise, StoredHead
 from mien.personal.people import People
 from mien.personal.samples import Array, BaseHead, Label, Source
 
@@ -92,3 +93,22 @@ def traces(folder: Path, patterns: Iterable[bytes]) -> dict[str, int]:
         if count:
             found[path.name] = count
     return found
+
+
+def label(people: People, request: AddLabel) -> Labelled:
+    (result,) = people.add_labels([request])
+    if isinstance(result, MienError):
+        raise result
+    return result
+
+
+def teach(people: People, person_id: str, seeds: range, place: str = "") -> list[Labelled]:
+    """Let a person say something else than the base head of each moment."""
+    requests = [moment(person_id, seed, says(otherwise(seed)), place) for seed in seeds]
+    results = people.add_labels(requests)
+    assert not [one for one in results if isinstance(one, MienError)]
+    return [one for one in results if isinstance(one, Labelled)]
+
+
+def personalise(people: People, person_id: str, learner: str = "", steps: int = 0) -> Any:
+    return people.personalise(Personalise(person_id, learner, steps), lambda progress: None, lambda: False)
