@@ -9,12 +9,12 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
 import numpy as np
-import psutil
 
 from mien.benchmark.results import Learning, Times, summarise
 from mien.bundle import CANONICAL_LABELS
@@ -53,7 +53,6 @@ def measure_learning() -> Learning:
 def _measure() -> Learning:
     random = np.random.default_rng(0)
     base, samples = _base(random), _samples(random, SAMPLES)
-    memory_mb = _memory_mb(base, samples, random)  # first: what others have freed would be filled
     embeddings = random.normal(size=(POOL, EMBEDDING_SIZE)).astype(np.float32)
     return Learning(
         embedding_size=EMBEDDING_SIZE,
@@ -65,7 +64,7 @@ def _measure() -> Learning:
         refit_ms=_times(lambda: _fit(base, samples), 10 * _ROUNDS),
         gate_ms=_times(lambda: decide(Ridge(), base, samples), 10 * _ROUNDS),
         gsx_ms=_times(lambda: gsx(embeddings, SAMPLES), _ROUNDS),
-        memory_mb=memory_mb,
+        memory_mb=_memory_mb(base, samples, random),
     )
 
 
@@ -83,17 +82,22 @@ def _updates(base: BaseHead, samples: Samples) -> Times:
 
 
 def _memory_mb(base: BaseHead, samples: Samples, random: np.random.Generator) -> float:
-    """What the process grows by when it has learned so many more people and holds a head of each, ready to predict."""
-    process = psutil.Process()
+    """What so many more people take who are learned and whose heads are held, ready to predict.
+
+    It is counted by allocation. The process as a whole grows by less or even shrinks meanwhile, by what its allocator
+    happens to give back of the room that learning took before.
+    """
 
     def learned() -> Head:
         person = replace(samples, classes=random.permutation(samples.classes))
         return _head(base, _fit(base, person))
 
-    heads = [learned() for _ in range(_ROUNDS)]  # from then on there is the room that learning takes again and again
-    before = process.memory_info().rss
+    heads = [learned()]  # with what the first one makes for all
+    tracemalloc.start()
     heads += [learned() for _ in range(PEOPLE)]
-    return round(float(process.memory_info().rss - before) / 1e6, 2)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return round(held / 1e6, 2)
 
 
 def _fit(base: BaseHead, samples: Samples) -> Tensors:

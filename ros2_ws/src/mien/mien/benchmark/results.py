@@ -173,7 +173,7 @@ class Learning(msgspec.Struct, frozen=True):
         refit_ms: the head is learned afresh from all samples.
         gate_ms: the new head is judged on held-out folds.
         gsx_ms: GSx chooses from the pool.
-        memory_mb: what the process grows by with all those people, MB (10⁶ bytes).
+        memory_mb: what is allocated and kept for all those people, MB (10⁶ bytes).
     """
 
     embedding_size: int
