@@ -28,7 +28,7 @@ class Criterion(nn.Module):
     picture's term and are not divided out again, so they should average 1 over the training pictures. Center loss is
     added before the division, hence `weight` balances the two sums as in paper 003, eq. 3.
     Valence, arousal: mean squared error, or 1 - concordance, over the pictures that have the value.
-    Landmarks: mean absolute error over the coordinates that are known, or Laplace's likelihood where scales are told.
+    Landmarks: mean absolute error over the coordinates that are known, or `located_loss` where scales are told.
     A picture without a label (class -1, value NaN) takes no part in that term; a batch without any gives 0.
 
     Attributes:
@@ -87,7 +87,7 @@ class Criterion(nn.Module):
         truth = truth[:, self._points].flatten(1)
         if scales is None:
             return absolute_error(landmarks, truth)
-        return laplace_loss(landmarks, scales.repeat_interleave(2, dim=1), truth)
+        return located_loss(landmarks, scales.repeat_interleave(2, dim=1), truth)
 
 
 def center_loss(centers: Tensor, features: Tensor, classes: Tensor, spec: CenterLoss) -> Tensor:
@@ -162,6 +162,23 @@ def laplace_loss(values: Tensor, scales: Tensor, truth: Tensor) -> Tensor:
     scales, _ = _known(scales, truth)
     values, truth = _known(values, truth)
     return _mean(((values - truth).abs() * (-scales).exp() + scales).sum(), values.new_tensor(len(values)))
+
+
+def located_loss(landmarks: Tensor, scales: Tensor, truth: Tensor) -> Tensor:
+    """Laplace's likelihood for landmarks and their scales, in which all landmarks of a face count alike.
+
+    Under `laplace_loss` alone, points that are hard to find, like the jaw's, hardly move the network: their errors are
+    divided by their own large scales. Here those of the landmarks are divided by the mean scale of their face, and only
+    the scales learn from each landmark's own, much as in Seitzer and others, ICLR 2022. The mean of both is what
+    `laplace_loss` is where all scales of a face are equal.
+
+    Args:
+        landmarks: predicted, (N, values).
+        scales: ln b of each value, (N, values).
+        truth: likewise; NaN where it is not known.
+    """
+    of_face = scales.detach().exp().mean(1, keepdim=True).log().expand_as(scales)
+    return (laplace_loss(landmarks, of_face, truth) + laplace_loss(landmarks.detach(), scales, truth)) / 2
 
 
 def concordance_loss(values: Tensor, truth: Tensor) -> Tensor:

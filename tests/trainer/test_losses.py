@@ -20,7 +20,7 @@ from torchmetrics.functional.regression import concordance_corrcoef
 from tests.trainer.children import start
 from tests.trainer.shared_loss import AFFECT_LOSSES, POINT_LOSSES, train, train_landmarks, train_share
 from trainer.data.batches import Batch
-from trainer.losses import Criterion, absolute_error, concordance_loss, laplace_loss, squared_error
+from trainer.losses import Criterion, absolute_error, concordance_loss, laplace_loss, located_loss, squared_error
 from trainer.models import NetworkOutput, Outputs
 from trainer.stages.recipe import CenterLoss, Stage
 
@@ -108,6 +108,21 @@ def test_absolute_and_laplace_error_by_hand() -> None:
     scales = torch.tensor([[2.0, 4.0], [9.0, 0.5]]).log()
     by_hand = (1 / 2 + math.log(2) + 2 / 4 + math.log(4) + 0 + math.log(0.5)) / 3
     assert laplace_loss(values, scales, truth).item() == pytest.approx(by_hand)
+
+
+def test_landmarks_of_a_face_count_alike_however_sure_the_network_is_of_each() -> None:
+    truth = torch.tensor([[0.0, 0.0, NAN], [0.0, 0.0, 0.0]])
+    values = torch.tensor([[1.0, -2.0, 3.0], [0.1, 0.1, 0.1]], requires_grad=True)
+    scales = torch.tensor([[1.0, 4.0, 1.0], [1.0, 0.5, 0.5]]).log().requires_grad_()
+    located_loss(values, scales, truth).backward()
+    assert values.grad is not None
+    assert scales.grad is not None
+    # The mean scale of the first face is 2, that of the second 2/3; five values are known.
+    assert values.grad.flatten().tolist() == pytest.approx([0.05, -0.05, 0, 0.15, 0.15, 0.15])
+    alone = scales.detach().clone().requires_grad_()
+    laplace_loss(values.detach(), alone, truth).backward()
+    assert alone.grad is not None
+    assert torch.allclose(2 * scales.grad, alone.grad)
 
 
 @given(arrays.arrays(np.float64, 20, elements=st.floats(0.01, 1)), st.floats(0.3, 3))
