@@ -18,7 +18,7 @@ SIDE = 80
 """Pixels; the last map is then as large as it is read."""
 HIDDEN = (256,)
 
-_CHANNELS = (16, 32, 64, 96)
+_CHANNELS = (16, 32, 64, 64)
 _LAST_CHANNELS, _LAST_SIDE = 64, 5
 EMBEDDING_SIZE = _LAST_CHANNELS * _LAST_SIDE**2
 SMALLEST_SIDE = 65
