@@ -24,7 +24,10 @@ from trainer.stages.checkpoint import load_card
 from trainer.stages.material import JOINT, names_renders
 
 PACKAGE = Path(mien.models.__path__[0])
-LICENCE = "Apache-2.0, as mien: learned from pictures alone that mien renders from CC0 data."
+LICENCE = (
+    "Apache-2.0, as mien: learned from pictures alone that mien renders from CC0 data. docs/landmarks.md says how the "
+    "places of its points were settled."
+)
 
 
 def keep(checkpoint: Path, folder: Path) -> None:
