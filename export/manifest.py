@@ -78,7 +78,8 @@ def describe(cards: Sequence[Card], licences: Iterable[str]) -> Words:
     last = " and ".join(_once(card.lineage[-1].data for card in cards))
     told = [*([f"{len(labels)} expressions ({', '.join(labels)})"] if labels else []), *affects]
     data = _once(name for card in cards for step in card.lineage for name in step.data.split(JOINT))
-    weights = _once(card.weights for card in cards if card.weights)
+    taught = [step.teacher for card in cards for step in card.lineage]
+    weights = _once(name for name in (*(card.weights for card in cards), *taught) if name)
     terms = _once([*(one for card in cards for one in card.licences), *licences])
     return Words(
         name=re.sub(r"[^a-z0-9+]+", "-", f"{' '.join(names)} {last}".lower()).strip("-"),

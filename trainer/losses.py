@@ -1,5 +1,5 @@
-"""Losses: softmax with class weights and center loss for classes, squared error or concordance for valence and arousal,
-absolute error or Laplace's likelihood for landmarks.
+"""Losses: softmax with class weights and center loss for classes, a teacher's answers beside it, squared error or
+concordance for valence and arousal, absolute error or Laplace's likelihood for landmarks.
 
 Every loss is one over the *global* batch, that is over what all processes hold at this step, and has the same value in
 all of them. Its gradient is the process's own share times the number of processes, so that the mean of the gradients,
@@ -18,6 +18,7 @@ from trainer.data.batches import Batch
 from trainer.data.face_parts import PARTS
 from trainer.data.labels import UNKNOWN
 from trainer.models import NetworkOutput, Outputs
+from trainer.models.teacher import Teacher
 from trainer.stages.recipe import CenterLoss, Stage
 
 
@@ -30,12 +31,21 @@ class Criterion(nn.Module):
     Valence, arousal: mean squared error, or 1 - concordance, over the pictures that have the value.
     Landmarks: mean absolute error over the coordinates that are known, or `located_loss` where scales are told.
     A picture without a label (class -1, value NaN) takes no part in that term; a batch without any gives 0.
+    A teacher's answers, where they have a weight: that times `distillation_loss` over all pictures, labelled or not.
 
     Attributes:
+        teacher: whose answers are learned, or only compared with, or None; its weights are part of the state.
         centers: float32 (classes, feature_size), part of the state; empty without center loss.
     """
 
-    def __init__(self, stage: Stage, outputs: Outputs, feature_size: int, class_weights: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        outputs: Outputs,
+        feature_size: int,
+        class_weights: Tensor | None = None,
+        teacher: Teacher | None = None,
+    ) -> None:
         """Make the loss of a stage.
 
         Args:
@@ -43,8 +53,10 @@ class Criterion(nn.Module):
             outputs: of the network.
             feature_size: of `NetworkOutput.features`.
             class_weights: float (classes,); None weighs all alike.
+            teacher: for a stage with `distil`.
         """
         super().__init__()
+        self._distil, self.teacher = stage.distil, teacher
         self._value_loss = concordance_loss if stage.loss == "ccc" else squared_error
         self._points = PARTS[outputs.points] if outputs.points else slice(0)
         self._center = stage.center
@@ -58,6 +70,9 @@ class Criterion(nn.Module):
         terms = []
         if output.classes is not None:
             terms.append(self._of_classes(output.classes, output.features, batch.classes))
+            if self.teacher is not None and self._distil is not None and self._distil.weight:
+                answers = self.teacher(batch.images), output.classes[:, self.teacher.places]
+                terms.append(self._distil.weight * distillation_loss(*answers, self._distil.temperature))
         if output.valence is not None:
             terms.append(self._value_loss(output.valence, batch.valence))
         if output.arousal is not None:
@@ -88,6 +103,22 @@ class Criterion(nn.Module):
         if scales is None:
             return absolute_error(landmarks, truth)
         return located_loss(landmarks, scales.repeat_interleave(2, dim=1), truth)
+
+
+def distillation_loss(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """T² times the Kullback-Leibler divergence of a student's probabilities from a teacher's, mean over the pictures.
+
+    Both are softmax(logits / T) over the classes that are given, so what a student says of others does not matter. T²
+    keeps the gradients as large as those of the labels (Hinton, Vinyals and Dean 2015, 2 and 2.1).
+
+    Args:
+        teacher: logits (N, classes).
+        student: logits of the same classes, likewise.
+        temperature: T.
+    """
+    wanted, told = (functional.log_softmax(_precise(logits) / temperature, dim=1) for logits in (teacher, student))
+    divergence = functional.kl_div(told, wanted, reduction="sum", log_target=True)
+    return temperature**2 * _mean(divergence, divergence.new_tensor(len(teacher)))
 
 
 def center_loss(centers: Tensor, features: Tensor, classes: Tensor, spec: CenterLoss) -> Tensor:

@@ -13,7 +13,7 @@ import torch.distributed as processes
 from trainer.data.batches import Batch
 from trainer.losses import Criterion
 from trainer.models import NetworkOutput, Outputs
-from trainer.stages.recipe import CenterLoss, Stage
+from trainer.stages.recipe import CenterLoss, Distillation, Stage
 
 CLASSES = torch.tensor([0, -1, 1, -1, 1, -1, 2, 1])
 VALENCE = torch.tensor([0.1, math.nan, 0.9, -0.2, math.nan, math.nan, 0.3, -0.7], dtype=torch.float64)
@@ -45,13 +45,23 @@ def train_landmarks(loss: Literal["l1", "laplace"], rank: int, count: int) -> li
     return [result.item(), *weights.grad.flatten().tolist()]
 
 
+class Says(torch.nn.Module):
+    """A teacher of two classes, whose logits are the first numbers of each picture."""
+
+    places = (2, 0)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 3 * images[:, :2]
+
+
 def train(loss: Literal["mse", "ccc"], rank: int, count: int) -> list[float]:
-    """Losses of the steps, weights and centers at the end; of one process the whole batch, else its share."""
+    """Losses of the steps with a teacher, weights, centers; of one process with the whole batch, else its share."""
     torch.manual_seed(0)
     pictures = torch.randn(8, 5, dtype=torch.float64)
     layer = torch.nn.Linear(5, 5).double()
-    stage = Stage(data="wild", target="affect", loss=loss, center=CenterLoss(0.3, 0.5))
-    criterion = Criterion(stage, OUTPUTS, 5, torch.tensor([0.5, 1.0, 1.5])).double()
+    stage = Stage(data="wild", target="affect", loss=loss, center=CenterLoss(0.3, 0.5), distil=Distillation(weight=2))
+    weights = torch.tensor([0.5, 1.0, 1.5])
+    criterion = Criterion(stage, OUTPUTS, 5, weights, Says()).double()  # type: ignore[arg-type]
     mine = slice(rank, None, count)
     told: list[float] = []
     for _ in range(3):

@@ -20,9 +20,17 @@ from torchmetrics.functional.regression import concordance_corrcoef
 from tests.trainer.children import start
 from tests.trainer.shared_loss import AFFECT_LOSSES, POINT_LOSSES, train, train_landmarks, train_share
 from trainer.data.batches import Batch
-from trainer.losses import Criterion, absolute_error, concordance_loss, laplace_loss, located_loss, squared_error
+from trainer.losses import (
+    Criterion,
+    absolute_error,
+    concordance_loss,
+    distillation_loss,
+    laplace_loss,
+    located_loss,
+    squared_error,
+)
 from trainer.models import NetworkOutput, Outputs
-from trainer.stages.recipe import CenterLoss, Stage
+from trainer.stages.recipe import CenterLoss, Distillation, Stage
 
 CLASSES = Outputs(labels=("neutral", "happiness", "anger"))
 BOTH = Outputs(labels=CLASSES.labels, affect=("valence", "arousal"))
@@ -95,6 +103,52 @@ def test_a_batch_without_any_label_says_nothing(loss: Any) -> None:
     assert not values.grad.any()
     assert not logits.grad.any()
     assert not criterion.centers.any()
+
+
+class Says(torch.nn.Module):
+    """A teacher of the first and third class, whose logits are the pictures."""
+
+    places = (2, 0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+
+def distilled(logits: Tensor, said: Tensor, classes: Sequence[int], **keys: Any) -> Tensor:
+    criterion = Criterion(make_stage(distil=Distillation(**keys)), CLASSES, 2, teacher=Says())  # type: ignore[arg-type]
+    loss: Tensor = criterion(make_output(logits), make_batch(classes)._replace(images=said))
+    return loss
+
+
+def test_a_teachers_answers_by_hand() -> None:
+    """The student's 5 for a class that the teacher does not know says nothing; of no label only the teacher speaks."""
+    logits = torch.tensor([[2 * math.log(3), 5.0, 0.0], [0.0, 5.0, 0.0]])
+    said = torch.tensor([[0.0, 0.0], [2 * math.log(3), 0.0]])  # with T = 2: halves; three quarters of the third class
+    first = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    second = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    loss = distilled(logits, said, [-1, -1], weight=3.0, temperature=2.0)
+    assert loss.item() == pytest.approx(3 * 4 * (first + second) / 2, rel=1e-6)
+    alone = Criterion(make_stage(), CLASSES, 2)(make_output(logits), make_batch([0, -1]))
+    both = distilled(logits, said, [0, -1], weight=3.0, temperature=2.0)
+    assert both.item() == pytest.approx((loss + alone).item(), rel=1e-6)
+    assert torch.equal(distilled(logits, said, [0, -1], weight=0.0), alone)
+
+
+@given(st.floats(-20, 20), st.floats(0.3, 8), st.integers(0, 9))
+@settings(deadline=None)
+def test_who_says_what_the_teacher_says_has_nothing_to_learn(shift: float, temperature: float, seed: int) -> None:
+    said = random_tensor(5, 4, seed=seed)
+    assert distillation_loss(said, said + shift, temperature).item() == pytest.approx(0, abs=1e-9)
+    assert distillation_loss(said, random_tensor(5, 4, seed=seed + 1), temperature).item() > 0
+
+
+def test_the_gradient_of_distillation_hardly_depends_on_a_high_temperature() -> None:
+    """Hinton, Vinyals and Dean 2015, eq. 4: then it is that of squared differences of logits without their means."""
+    said, logits = random_tensor(5, 4), random_tensor(5, 4, seed=1).requires_grad_()
+    distillation_loss(said, logits, 1000.0).backward()
+    differences = logits - logits.mean(1, keepdim=True) - said + said.mean(1, keepdim=True)
+    torch.testing.assert_close(logits.grad, differences.detach() / 4 / 5, rtol=0.01, atol=1e-4)
+    assert torch.autograd.gradcheck(lambda told: distillation_loss(said, told, 2.0), logits)
 
 
 def test_squared_error_by_hand() -> None:

@@ -23,6 +23,10 @@ MOST_CLASSES = 100
 """Of more, as of identities, neither the confusion nor the figures of each are listed, and only the top class and its
 confidence are kept: the probabilities of thousands of people on all their pictures need more memory than there is."""
 AFFECTS = ("valence", "arousal")
+SHARES = ("neutral_called_negative", "teacher_agreement", "teacher_accuracy", "teacher_neutral_called_negative")
+"""Figures that are the share of some pictures among others: neutral faces that are called negative; pictures of which
+model and teacher say the same, of the classes that the teacher knows; and of these what it says itself."""
+NEGATIVE = ("sadness", "fear", "disgust", "anger", "contempt")
 _SEED = 0
 """Of the bootstrap: the same predictions give the same intervals."""
 _DAMAGED = (
@@ -59,6 +63,7 @@ class Predictions:
         landmark_visible: bool (N, K), whether each can be seen.
         interocular: float32 (N,), distance of the outer corners of the eyes, in sides of the crop.
         yaw: float32 (N,), of the head, degrees, positive to the person's left; NaN where not known.
+        teacher: float32 (N, classes), what another network says, NaN of classes that it does not know; None without.
     """
 
     labels: tuple[str, ...]
@@ -78,6 +83,7 @@ class Predictions:
     landmark_visible: NDArray[np.bool_] | None = None
     interocular: Floats | None = None
     yaw: Floats | None = None
+    teacher: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -277,6 +283,7 @@ def _sums_of_units(predictions: Predictions, training: Sequence[Training]) -> di
             answers = sums["true"].sum(axis=1)
             share = np.divide(sums["right"].sum(axis=1), answers, out=np.zeros(len(names)), where=answers > 0)
             sums["people"] = np.stack([share, answers > 0], axis=1)
+    sums |= {name: sum_by_unit(values, unit, len(names)) for name, values in _shares(predictions).items()}
     for affect in AFFECTS:
         truths, predicted = getattr(predictions, f"{affect}_truth"), getattr(predictions, f"{affect}_predicted")
         if truths is None or predicted is None:
@@ -289,6 +296,25 @@ def _sums_of_units(predictions: Predictions, training: Sequence[Training]) -> di
         known = ~np.isnan(errors)
         sums[name] = sum_by_unit(np.stack([errors[known], np.ones(known.sum())], 1), unit[known], len(names))
     return sums
+
+
+def _shares(predictions: Predictions) -> dict[str, Sums]:
+    """By figure: whether each picture is one that it counts, among those that it looks at, and whether it is one of
+    these; (N, 2).
+    """
+    labels, truth, told = predictions.labels, predictions.truth, predictions.probabilities
+    if told is None:
+        return {}
+    names = np.array([*labels, ""])
+    is_neutral, is_negative = (names == "neutral")[truth], np.isin(names, NEGATIVE)
+    found = {"neutral_called_negative": (is_negative[told.argmax(axis=1)], is_neutral)}
+    if predictions.teacher is not None:
+        is_known = np.asarray(np.isfinite(predictions.teacher).any(axis=0))
+        theirs, ours = (np.where(is_known, each, -1).argmax(axis=1) for each in (predictions.teacher, told))
+        found["teacher_agreement"] = (ours == theirs, np.ones(len(truth), np.bool_))
+        found["teacher_accuracy"] = (theirs == truth, (truth >= 0) & is_known[truth])
+        found["teacher_neutral_called_negative"] = (is_negative[theirs], is_neutral)
+    return {name: np.stack([hit & looked_at, looked_at], 1).astype(float) for name, (hit, looked_at) in found.items()}
 
 
 def _sums_of_classes(predictions: Predictions, unit: NDArray[np.intp], units: int) -> dict[str, Sums]:
@@ -328,6 +354,6 @@ def _figures(sums: Mapping[str, Sums]) -> dict[str, Sums]:
             found[f"{affect}_ccc"] = metrics.ccc(sums[affect])
             found[f"{affect}_rmse_of_mean"] = metrics.rmse(sums[f"{affect} of mean"])
     for name in sums:
-        if name.endswith("landmark_error"):
+        if name.endswith("landmark_error") or name in SHARES:
             found[name] = metrics.ratio(sums[name][:, 0], sums[name][:, 1])
     return found

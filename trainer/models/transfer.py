@@ -63,7 +63,9 @@ def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:
         network.parts[name].load_state_dict(new.parts[name].state_dict())
 
 
-def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors: Outputs) -> None:
+def transfer(
+    network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors: Outputs, keep_classes: bool = False
+) -> None:
     """Copy what another network of the same architecture has learned.
 
     Each output is copied where both tell the same - classes in the same order, valence, arousal, landmarks of the same
@@ -74,10 +76,17 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors
         network: changed in place.
         tensors: state of the other network, by name.
         outputs_of_tensors: what that one tells.
+        keep_classes: of classes that are not the same, those are copied that both know, by name.
 
     Raises:
-        MienError: the tensors are not of this architecture.
+        MienError: the tensors are not of this architecture, or no class is known to both that is to be kept.
     """
+    kept = [label for label in network.outputs.labels if label in outputs_of_tensors.labels]
+    if keep_classes and not kept:
+        raise MienError(
+            f"There is no class to keep: the weights know {', '.join(outputs_of_tensors.labels) or 'none'}",
+            "Leave out keep_classes, or start from a network that tells some of the same classes",
+        )
     same: set[str] = {name for name in network.outputs.affect if name in outputs_of_tensors.affect}
     if network.outputs.labels == outputs_of_tensors.labels:
         same.add("classes")
@@ -99,6 +108,12 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], outputs_of_tensors
     with torch.no_grad():
         for name in names:
             state[name].copy_(tensors[name])
+        if keep_classes:
+            ours, theirs = (
+                [told.labels.index(label) for label in kept] for told in (network.outputs, outputs_of_tensors)
+            )
+            for name in ("parts.output.classes.weight", "parts.output.classes.bias"):
+                state[name][ours] = tensors[name][theirs].to(state[name].device)
 
 
 def take_dense(network: Network, tensors: Mapping[str, Tensor]) -> None:

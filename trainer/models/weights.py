@@ -1,7 +1,8 @@
 """Weights that others have trained, as the start of a chain of stages.
 
 `package`: from packages that the catalogue of models names, with their checksums and licences. `torchvision`: from
-torchvision's own site, on machines that can reach it. The output layer starts anew unless its classes are the same.
+torchvision's own site, on machines that can reach it. The output layer starts anew unless its classes are the same, or
+those that are known are to be kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from mien.models.mini_xception import convert_mini_xception
 from trainer.models.network import Network, Outputs
 from trainer.models.transfer import transfer
 
+KNOWN_EXPRESSIONS = {"mini_xception": LABELS}
+"""Classes that weights of a package tell, in the order of their outputs, by architecture."""
 _IMAGENET_TERMS = "ImageNet's pictures are for research; what that means for weights is not said."
 _TORCHVISION = ("alexnet", "vgg19", "resnet50", "resnet152", "mobilenet_v2")
 
@@ -41,13 +44,26 @@ class StartWeights(NamedTuple):
     terms: str
 
 
-def load_start_weights(network: Network, start: Literal["package", "torchvision"]) -> StartWeights:
+def load_start_weights(
+    network: Network, start: Literal["package", "torchvision"], keep_classes: bool = False
+) -> StartWeights:
     """Load them into a network.
 
+    Args:
+        network: changed in place.
+        start: where they come from.
+        keep_classes: as for `transfer`.
+
     Raises:
-        MienError: there are none for this architecture, or they cannot be fetched here.
+        MienError: there are none for this architecture, they cannot be fetched here, or no class that they know is to
+            be kept.
     """
     name = network.architecture.name
+    if keep_classes and (start != "package" or name not in KNOWN_EXPRESSIONS):
+        raise MienError(
+            f"The weights of {name} from {start} know no expressions that could be kept",
+            f"Leave out keep_classes, or take one of these from a package: {', '.join(KNOWN_EXPRESSIONS)}",
+        )
     if start == "torchvision":
         if name not in _TORCHVISION:
             raise _none(name, "torchvision", _TORCHVISION)
@@ -56,20 +72,20 @@ def load_start_weights(network: Network, start: Literal["package", "torchvision"
     if name not in _PACKAGES:
         raise _none(name, "a package of the catalogue", _PACKAGES)
     package = _PACKAGES[name]
-    package.load(network, package.model)
+    package.load(network, package.model, keep_classes)
     model = find_model(package.model)
     return StartWeights(package.lineage, f"{model.source}: {model.licence}. {model.licence_note}")
 
 
-def _load_mobilenet_v2(network: Network, model: str) -> None:
+def _load_mobilenet_v2(network: Network, model: str, _: bool) -> None:
     _copy_in_order(network, _of_torchvision("mobilenet_v2", _read(model)))
 
 
-def _load_efficientnet_lite0(network: Network, model: str) -> None:
+def _load_efficientnet_lite0(network: Network, model: str, _: bool) -> None:
     _copy_in_order(network, [tensor for name, tensor in _read(model).items() if not name.startswith("_fc.")])
 
 
-def _load_mini_xception(network: Network, model: str) -> None:
+def _load_mini_xception(network: Network, model: str, keep_classes: bool) -> None:
     """By way of the ONNX file whose constants stand in the order of its layers."""
     onnx = require("onnx", "robot")
     split = convert_mini_xception(fetch(model))
@@ -80,14 +96,14 @@ def _load_mini_xception(network: Network, model: str) -> None:
         return
     head = {"weight": torch.tensor(split.weight), "bias": torch.tensor(split.bias)}
     tensors = {**network.state_dict(), **{f"parts.output.classes.{name}": head[name] for name in head}}
-    transfer(network, tensors, Outputs(labels=LABELS))
+    transfer(network, tensors, Outputs(labels=LABELS), keep_classes)
 
 
 class _Package(NamedTuple):
     """Weights in a package: name in the catalogue, how they are loaded, what they were trained on."""
 
     model: str
-    load: Callable[[Network, str], None]
+    load: Callable[[Network, str, bool], None]
     lineage: str
 
 

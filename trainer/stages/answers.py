@@ -19,6 +19,7 @@ from trainer.data.sample import Dataset, Tell
 from trainer.evaluate.metrics import interocular_distance
 from trainer.evaluate.predictions import Predictions, Training, short_name, test_result
 from trainer.models import Network
+from trainer.models.teacher import Teacher
 from trainer.stages.checkpoint import open_network
 from trainer.stages.fit import Predicted, make_fabric, predict
 from trainer.stages.material import JOINT, name_in_lineage
@@ -30,7 +31,9 @@ _ROBOT_CROP = 1.0
 """No room around it."""
 
 
-def answer(network: Network, examples: Examples, fabric: Fabric, fold: int = 0) -> Predictions:
+def answer(
+    network: Network, examples: Examples, fabric: Fabric, fold: int = 0, teacher: Teacher | None = None
+) -> Predictions:
     """Let a network answer on a test part; in every process with the whole.
 
     Args:
@@ -38,10 +41,11 @@ def answer(network: Network, examples: Examples, fabric: Fabric, fold: int = 0) 
         examples: the test part.
         fabric: of the processes that share the work.
         fold: whose network it is.
+        teacher: with whose answers the network's are compared.
     """
     rank, world_size = fabric.global_rank, fabric.world_size
     batches = Batches(examples, _BATCH_SIZE, rank=rank, world_size=world_size, is_training=False, device=fabric.device)
-    told = predict(network, batches, fabric)
+    told = predict(network, batches, fabric, teacher)
     return replace(_answers(told, examples, fold), **_landmarks(network, told, examples))
 
 
@@ -60,6 +64,7 @@ def _answers(told: Predicted, examples: Examples, fold: int) -> Predictions:
         fold=np.full(len(examples), fold, np.int64),
         top=told.top,
         top_confidence=told.top_confidence,
+        teacher=told.teacher,
     )
 
 

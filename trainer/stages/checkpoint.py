@@ -48,6 +48,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         learning_rate: at the start.
         seed: of the repetition.
         points: part of the face whose landmarks were learned; "" = none.
+        teacher: what the network had learned from whose answers were learned too, as "FER2013"; "" = none.
+        temperature: by which the logits of the classes were divided afterwards.
     """
 
     stage: str
@@ -62,6 +64,13 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     learning_rate: float
     seed: int
     points: Literal[Points, ""] = ""
+    teacher: str = ""
+    temperature: float = 1.0
+
+    @property
+    def words(self) -> str:
+        """Its data, and those that a teacher had learned from."""
+        return f"{self.data} (taught by {self.teacher})" if self.teacher else self.data
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -107,8 +116,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def lineage_text(self) -> str:
-        """As "IN → MC1M → VF2 → AffectNet"."""
-        return " → ".join(name for name in (self.weights, *(step.data for step in self.lineage)) if name)
+        """As "IN → MC1M → VF2 → AffectNet"; with a teacher "rendered wild (taught by FER2013)"."""
+        return " → ".join(name for name in (self.weights, *(step.words for step in self.lineage)) if name)
 
 
 def save_checkpoint(folder: Path, network: Network, card: Card) -> Card:
@@ -198,8 +207,13 @@ def open_network(folder: Path) -> tuple[Network, Card]:
     return network.eval(), card
 
 
-def start_from(network: Network, folder: Path) -> Card:
+def start_from(network: Network, folder: Path, keep_classes: bool = False) -> Card:
     """Give a new network the weights of a checkpoint, all but the output layer where its outputs differ.
+
+    Args:
+        network: changed in place.
+        folder: of the checkpoint.
+        keep_classes: as for `transfer`.
 
     Returns:
         The checkpoint's card, whose lineage the next stage goes on with.
@@ -209,7 +223,7 @@ def start_from(network: Network, folder: Path) -> Card:
     """
     card = load_card(folder)
     check_architecture(folder, card, network.architecture.name)
-    transfer(network, _read_tensors(folder, card), card.outputs)
+    transfer(network, _read_tensors(folder, card), card.outputs, keep_classes)
     return card
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from trainer.data.batches import Batch, Batches
 from trainer.evaluate.predictions import MOST_CLASSES
 from trainer.models import Network, NetworkOutput
+from trainer.models.teacher import Teacher
 from trainer.stages.processes import gather, lost_process_error
 
 _VALUES = ("valence", "arousal", "landmarks")
@@ -35,6 +36,7 @@ class Predicted:
         classes: int64 (N,), true class; -1 unknown.
         true_valence: float32 (N,), NaN unknown.
         true_arousal: as of valence.
+        teacher: float32 (N, C), a teacher's probabilities, NaN where it does not know the class; None without one.
     """
 
     numbers: NDArray[np.int64]
@@ -47,9 +49,10 @@ class Predicted:
     classes: NDArray[np.int64]
     true_valence: NDArray[np.float32]
     true_arousal: NDArray[np.float32]
+    teacher: NDArray[np.float32] | None = None
 
 
-def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
+def predict(network: Network, batches: Batches, fabric: Fabric, teacher: Teacher | None = None) -> Predicted:
     """Let a network look at all pictures of a test part, and leave it in evaluation mode.
 
     Every process of a distributed run calls this with its share and is given the whole.
@@ -58,6 +61,7 @@ def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
         network: moved to the fabric's device.
         batches: with `is_training=False`.
         fabric: from `make_fabric`.
+        teacher: that answers too, on the same device.
 
     Raises:
         MienError: another process was killed.
@@ -72,6 +76,7 @@ def predict(network: Network, batches: Batches, fabric: Fabric) -> Predicted:
             "classes": batch.classes,
             "true_valence": batch.valence,
             "true_arousal": batch.arousal,
+            "teacher": None if teacher is None else _teachers(teacher, network, batch.images),
         }
         for name, values in told.items():
             if values is not None:
@@ -93,6 +98,14 @@ def _classes(output: NetworkOutput) -> dict[str, Tensor]:
         return {"probabilities": probabilities}
     confidence, top = probabilities.max(dim=1)
     return {"top": top, "top_confidence": confidence}
+
+
+def _teachers(teacher: Teacher, network: Network, images: Tensor) -> Tensor:
+    """A teacher's probabilities (N, C) in the network's order; NaN where it does not know the class."""
+    probabilities: Tensor = teacher(images).float().softmax(dim=1)
+    whole = probabilities.new_full((len(images), len(network.outputs.labels)), torch.nan)
+    whole[:, teacher.places] = probabilities
+    return whole
 
 
 def answers(network: Network, batches: Batches, fabric: Fabric) -> Iterator[tuple[NetworkOutput, Batch]]:

@@ -126,6 +126,23 @@ class CenterLoss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     squared: bool = True
 
 
+class Distillation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A teacher's answers, learned beside the labels (Hinton, Vinyals and Dean 2015, arXiv 1503.02531).
+
+    Of a network that starts from the teacher itself this is learning without forgetting (Li and Hoiem 2016, arXiv
+    1606.09282). The tests of the stage compare the two.
+
+    Attributes:
+        teacher: architecture whose package weights tell expressions (`trainer.models.teacher.TEACHERS`).
+        weight: of the teacher's loss, beside the stage's own; 0 = nothing is learned from it, it is only compared with.
+        temperature: by which the logits of both are divided.
+    """
+
+    teacher: str = "mini_xception"
+    weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    temperature: Rate = 2.0
+
+
 class Balance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Against unequal classes (paper 000, III).
 
@@ -159,11 +176,13 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             trained then (paper 004, Fig. 10: landmarks, located in features that have learned expressions since).
         replace: parts of the network that start anew from a Gaussian, beside the output layer, which starts anew
             whenever its classes change.
+        keep_classes: where they change, the output layer keeps what it knows of classes that there were before.
         unfreeze: `all`, `head` (all dense layers), `output` (the last one), or a number: the output and so many parts
             of the network, counted from the output.
         loss: `cross_entropy` for classes; `mse` or `ccc` for valence and arousal; for landmarks `l1` (paper 004, eq.
             1), or `laplace`, with which the network also tells how far off each point may be.
         center: center loss beside it.
+        distil: another network's answers beside the labels.
         balance: of the classes.
         augmentation: name of a preset of `trainer.data.augmentation.PRESETS`.
         optimiser: update rule.
@@ -173,6 +192,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             weights; 0 = never, keep the last.
         batch_size: pictures per update, over all processes.
         dropout: before the output layer; None = as the architecture has it.
+        calibrate: after training the logits of the classes are divided by the temperature with which the validation
+            part is likeliest (Guo and others 2017, arXiv 1706.04599).
     """
 
     start: str = "nothing"
@@ -188,9 +209,11 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     member: Natural = 0
     head: str = ""
     replace: tuple[str, ...] = ()
+    keep_classes: bool = False
     unfreeze: Literal["all", "head", "output"] | Positive = "all"
     loss: Literal["cross_entropy", "mse", "ccc", "l1", "laplace"] = "cross_entropy"
     center: CenterLoss | None = None
+    distil: Distillation | None = None
     balance: Balance = Balance()
     augmentation: str = "none"
     optimiser: Optimiser = Optimiser()
@@ -199,6 +222,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     stop_after: Natural = 0
     batch_size: Positive = 64
     dropout: Share | None = None
+    calibrate: bool = False
 
     @property
     def input_contrast(self) -> Contrast:

@@ -13,6 +13,7 @@ from trainer.data.face_parts import FACE_PARTS
 from trainer.data.sets.ck_plus import SELECTIONS
 from trainer.data.synthetic.domains import DOMAINS, is_domain
 from trainer.models import ARCHITECTURES
+from trainer.models.weights import KNOWN_EXPRESSIONS
 from trainer.stages.recipe import Arm, Ensemble, Recipe, Row, Source, Split, Stage, Table, Trend
 
 STARTS = ("nothing", "package", "torchvision")
@@ -21,7 +22,10 @@ STARTS = ("nothing", "package", "torchvision")
 CLASS_METRICS = (
     "training_accuracy",
     *("accuracy", "macro_precision", "macro_recall", "macro_f1", "mean_over_people", "calibration_error"),
+    "neutral_called_negative",
 )
+TEACHER_METRICS = ("teacher_agreement", "teacher_accuracy", "teacher_neutral_called_negative")
+"""Of stages with `distil`."""
 VALUE_METRICS = {
     value: tuple(f"{value}_{error}" for error in ("rmse", "ccc", "rmse_of_mean")) for value in ("valence", "arousal")
 }
@@ -44,7 +48,7 @@ ENSEMBLE_METRICS = ("best_member_accuracy", "mean_member_accuracy")
 _OF_TRAINING = ("training_accuracy", "training_loss")
 """What an ensemble, which is not trained, has not."""
 METRICS = (
-    *(*CLASS_METRICS, *ENSEMBLE_METRICS),
+    *(*CLASS_METRICS, *TEACHER_METRICS, *ENSEMBLE_METRICS),
     *(*VALUE_METRICS["valence"], *VALUE_METRICS["arousal"], *LANDMARK_METRICS),
     *COST_METRICS,
 )
@@ -159,6 +163,7 @@ def _check_stage(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
     _check_start(key, name, stage, recipe)
     _check_parts(key, stage, _architecture(stage, recipe))
     _check_target(key, stage, recipe.sources[stage.data].split)
+    _check_expressions(key, stage, recipe)
     _check_validation(key, stage, recipe.sources[stage.data].split)
 
 
@@ -254,15 +259,43 @@ def _check_target(key: str, stage: Stage, split: Split) -> None:
         )
 
 
+def _check_expressions(key: str, stage: Stage, recipe: Recipe) -> None:
+    """Whether what is said of the classes' own knowledge fits target and start."""
+    wanted = {"keep_classes": stage.keep_classes, "distil": stage.distil is not None, "calibrate": stage.calibrate}
+    for name in (name for name, is_wanted in wanted.items() if is_wanted):
+        if stage.target not in ("expression", "affect"):
+            raise MienError(f"{key}.{name}: it is for expressions, not for {stage.target}", "Leave it out")
+        if stage.head:
+            raise MienError(f"{key}.{name}: with the head of another stage nothing is learned", "Leave it out")
+    if stage.distil is not None:
+        check_known(f"{key}.distil.teacher", stage.distil.teacher, KNOWN_EXPRESSIONS, "teacher")
+    if stage.keep_classes and not _knows_expressions(stage, recipe):
+        origin = f"package of {_architecture(stage, recipe)}" if stage.start == "package" else stage.start
+        raise MienError(
+            f"{key}.keep_classes: what it starts from ({origin}) knows no expressions",
+            f"Leave it out, or start from a stage that learns some, or the package of {', '.join(KNOWN_EXPRESSIONS)}",
+        )
+
+
+def _knows_expressions(stage: Stage, recipe: Recipe) -> bool:
+    """Whether what a stage starts from tells expressions; of a checkpoint its card says so, once it is read."""
+    if stage.start in recipe.stages:
+        return recipe.stages[stage.start].target in ("expression", "affect")
+    if stage.start == "package":
+        return _architecture(stage, recipe) in KNOWN_EXPRESSIONS
+    return stage.start.startswith("checkpoint:")
+
+
 def _check_validation(key: str, stage: Stage, split: Split) -> None:
     has_one = split.kind in ("official", "per_class") or (split.kind in ("holdout", "folds") and split.validation > 0)
     for part, needs_one in (
         ("stop_after", stage.stop_after > 0),
         ("schedule.kind", stage.schedule.kind == "plateau"),
+        ("calibrate", stage.calibrate),
     ):
         if needs_one and not has_one:
             raise MienError(
-                f"{key}.{part}: it follows the validation score, but {stage.data} has no validation part",
+                f"{key}.{part}: it needs one, but {stage.data} has no validation part",
                 f"Give sources.{stage.data}.split a share as validation, or train without",
             )
 
@@ -344,4 +377,5 @@ def _metrics(name: str, stages: Mapping[str, Stage], recipe: Recipe) -> tuple[st
         return (*LANDMARK_METRICS, *COST_METRICS)
     values = [name for name in VALUE_METRICS if target in (name, "affect")]
     classes = () if target in VALUE_METRICS else CLASS_METRICS
-    return (*classes, *(metric for name in values for metric in VALUE_METRICS[name]), *COST_METRICS)
+    taught = TEACHER_METRICS if stages[name].distil else ()
+    return (*classes, *taught, *(metric for name in values for metric in VALUE_METRICS[name]), *COST_METRICS)

@@ -49,7 +49,9 @@ class TestResult(msgspec.Struct, frozen=True):
         folds: whose test parts are pooled.
         left_out: pictures that could not be used, by reason.
         labels: order of `confusion`; empty for valence and arousal alone.
-        figures: by name: accuracy, macro_precision, macro_recall, macro_f1, mean_over_people, calibration_error;
+        figures: by name: accuracy, macro_precision, macro_recall, macro_f1, mean_over_people, calibration_error,
+            neutral_called_negative; with a teacher teacher_agreement, teacher_accuracy,
+            teacher_neutral_called_negative;
             valence_rmse, valence_ccc, valence_rmse_of_mean (predicting the training mean), the same for arousal; of an
             ensemble best_member_accuracy and mean_member_accuracy; landmark_error, visible_landmark_error, and by part
             jaw_landmark_error and so on.

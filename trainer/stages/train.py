@@ -18,9 +18,11 @@ from trainer.evaluate.predictions import Training, figures
 from trainer.losses import Criterion
 from trainer.models import Network, Outputs, build_network
 from trainer.models.counting import count
+from trainer.models.teacher import load_teacher
 from trainer.models.transfer import replace_parts, unfreeze
-from trainer.models.weights import load_start_weights
+from trainer.models.weights import StartWeights, load_start_weights
 from trainer.stages.answers import answer
+from trainer.stages.calibrate import calibrate
 from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from, take_head, write_card
 from trainer.stages.fit import fit, remove_state
 from trainer.stages.job_result import JobResult, JobTest, answers_file, write_job
@@ -63,7 +65,8 @@ def train_job(
     if stage.head:
         take_head(network, folder / _before(job, stage.head).place)
     trained = 0.0 if stage.head else unfreeze(network, stage.unfreeze)
-    criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights)
+    teacher = load_teacher(stage.distil.teacher, network) if stage.distil else None
+    criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights, teacher)
 
     def part_of_epoch(done: int, total: int) -> None:
         tell(done / total)
@@ -73,13 +76,17 @@ def train_job(
         if stage.head
         else fit(network, criterion, batches, validation, stage, fabric, own, seed, tell, part_of_epoch)
     )
-    card = _card(network, stage, past, _step(job, recipe, material.lineage_name(stage.data), part.train, epochs))
+    temperature = calibrate(network, validation, fabric) if stage.calibrate and validation is not None else 1.0
+    taught = teacher.weights if teacher is not None and stage.distil and stage.distil.weight else None
+    step = _step(job, recipe, material.lineage_name(stage.data), part.train, epochs)
+    step = msgspec.structs.replace(step, teacher=taught.lineage if taught else "", temperature=temperature)
+    card = _card(network, stage, past, step, taught)
     if fabric.is_global_zero:  # before the tests: whatever becomes of them, the network is there
         card = save_checkpoint(own, network, card)
 
     tests = {stage.data: part.test}
     tests |= {source: material.test(job.stage, source, part.outputs.labels, job.seed) for source in stage.tests}
-    answers = {source: answer(network, examples, fabric, job.fold or 0) for source, examples in tests.items()}
+    answers = {source: answer(network, examples, fabric, job.fold or 0, teacher) for source, examples in tests.items()}
     if fabric.is_global_zero:
         training = _training(part.train, part.validation, part.outputs)
         for source, given in answers.items():
@@ -129,13 +136,16 @@ class _Past(NamedTuple):
 
 def _start(network: Network, job: Job, recipe: Recipe, folder: Path) -> _Past:
     """Give a network the weights that its stage starts from."""
-    start = recipe.stages[job.stage].start
+    stage = recipe.stages[job.stage]
+    start = stage.start
     if start == "nothing":
         return _Past()
     if start in ("package", "torchvision"):
-        weights = load_start_weights(network, cast(Literal["package", "torchvision"], start))
+        origin = cast(Literal["package", "torchvision"], start)
+        weights = load_start_weights(network, origin, stage.keep_classes)
         return _Past(weights.lineage, licences=(weights.terms,))
-    card = start_from(network, folder / job.start.place if job.start else Path(start.removeprefix("checkpoint:")))
+    origin_folder = folder / job.start.place if job.start else Path(start.removeprefix("checkpoint:"))
+    card = start_from(network, origin_folder, stage.keep_classes)
     return _Past(card.weights, card.lineage, card.licences)
 
 
@@ -164,7 +174,8 @@ def _step(job: Job, recipe: Recipe, data: str, train: Examples, epochs: list[Epo
     )
 
 
-def _card(network: Network, stage: Stage, past: _Past, step: Step) -> Card:
+def _card(network: Network, stage: Stage, past: _Past, step: Step, taught: StartWeights | None) -> Card:
+    terms = (*past.licences, *([taught.terms] if taught else []))
     return Card(
         architecture=network.architecture.name,
         image_side=network.input.width,
@@ -177,7 +188,7 @@ def _card(network: Network, stage: Stage, past: _Past, step: Step) -> Card:
         embedding_size=network.architecture.embedding_size,
         weights=past.weights,
         lineage=(*past.steps, step),
-        licences=past.licences,
+        licences=tuple(dict.fromkeys(terms)),
         versions={name: version(name) for name in ("mien", "torch")},
     )
 

@@ -53,6 +53,21 @@ def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
 
 
+def test_neutral_faces_called_negative_and_a_teacher_that_knows_fewer_classes() -> None:
+    answers = make_predictions([0, 0, 0, 1, 2, -1], [2, 0, 0, 2, 2, 1])
+    teacher = np.full((6, 3), np.nan, np.float32)
+    teacher[:, 0], teacher[:, 2] = [0.1, 0.9, 0.2, 0.6, 0.2, 0.7], [0.9, 0.1, 0.8, 0.4, 0.8, 0.3]
+    # Of neutral and fear the teacher says fear, neutral, fear, neutral, fear, neutral; the model fear, neutral,
+    # neutral, fear, fear and, of what is left beside happiness, neutral.
+    found = measured(replace(answers, teacher=teacher)).figures
+    assert found["neutral_called_negative"] == pytest.approx(1 / 3)
+    assert found["teacher_neutral_called_negative"] == pytest.approx(2 / 3)
+    assert found["teacher_agreement"] == pytest.approx(4 / 6)
+    assert found["teacher_accuracy"] == pytest.approx(2 / 4)
+    assert not {name for name in measured(answers).figures if name.startswith("teacher")}
+    assert "neutral_called_negative" not in measured(make_predictions([1, 2], [1, 2])).figures
+
+
 def test_a_file_with_whole_paths_gives_short_names(tmp_path: Path) -> None:
     answers = make_predictions([0, 1], [0, 2])
     whole = replace(answers, names=np.array(["/home/me/data/folder/anger/1.png", "folder/anger/2.png"]))
@@ -118,6 +133,7 @@ def test_figures_are_those_of_the_metrics() -> None:
             "macro_f1": (3 / 4 + 1 / 2) / 2,
             "mean_over_people": (3 / 4 + 1 / 2) / 2,
             "calibration_error": 0.8 - 4 / 6,
+            "neutral_called_negative": 0,
         }
     )
     assert found.confusion == [[3, 1, 0], [1, 1, 0], [0, 0, 0]]

@@ -145,6 +145,31 @@ def test_everything_is_carried_over_but_outputs_that_differ(outputs: Outputs, co
         assert torch.equal(tensor, source_state[name] if same else before[name]), name
 
 
+def test_classes_are_kept_by_name_where_that_is_wanted() -> None:
+    theirs = Outputs(labels=("happiness", "anger", "neutral"), affect=("valence",))
+    source = build_network(SMALL, theirs, seed=1)
+    train_a_step(source)
+    network = build_network(SMALL, Outputs(labels=("neutral", "contempt", "anger"), affect=("arousal",)), seed=2)
+    before = copy_of(network)
+    transfer(network, source.state_dict(), theirs, keep_classes=True)
+    for kind in ("weight", "bias"):
+        ours, old, known = (
+            state[f"parts.output.classes.{kind}"] for state in (network.state_dict(), before, source.state_dict())
+        )
+        assert torch.equal(ours, torch.stack([known[2], old[1], known[1]]))
+        assert torch.equal(network.state_dict()[f"parts.output.arousal.{kind}"], before[f"parts.output.arousal.{kind}"])
+    assert changed_parts(network, before) == ALL_PARTS
+
+
+def test_no_class_to_keep_is_named() -> None:
+    source = build_network(SMALL, CLASSES, seed=1)
+    network = build_network(SMALL, Outputs(labels=("sadness", "fear")), seed=2)
+    before = copy_of(network)
+    with pytest.raises(MienError, match="no class to keep: the weights know anger, happiness, neutral"):
+        transfer(network, source.state_dict(), CLASSES, keep_classes=True)
+    assert changed_parts(network, before) == []
+
+
 @pytest.mark.parametrize("architecture", ["parts_subnet_48", "mini_xception_dense"])
 def test_a_head_for_landmarks_gives_way_to_one_for_classes(architecture: str) -> None:
     theirs = Outputs(points="eyes")

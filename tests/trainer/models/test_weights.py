@@ -71,6 +71,26 @@ def test_mini_xception_keeps_a_new_output_layer_for_other_classes() -> None:
     assert torch.equal(network.parts["output"]["classes"].weight, new.parts["output"]["classes"].weight)
 
 
+def test_mini_xception_keeps_what_it_knows_of_more_classes() -> None:
+    outputs = Outputs(labels=("contempt", *sorted(LABELS)), affect=("valence", "arousal"))
+    whole, _ = with_weights("mini_xception", "package", Outputs(labels=LABELS))
+    new, network = (build_network("mini_xception", outputs, seed=0) for _ in range(2))
+    load_start_weights(network, "package", keep_classes=True)
+    for kind in ("weight", "bias"):
+        rows, known = (getattr(one.parts["output"]["classes"], kind) for one in (network, whole))
+        assert torch.equal(rows[0], getattr(new.parts["output"]["classes"], kind)[0])
+        for label in LABELS:
+            assert torch.equal(rows[outputs.labels.index(label)], known[LABELS.index(label)]), label
+    assert torch.equal(network.parts["output"]["valence"].weight, new.parts["output"]["valence"].weight)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mini_xception_dense"])
+def test_weights_that_know_no_expressions_have_none_to_keep(name: str) -> None:
+    with pytest.raises(MienError, match=f"The weights of {name} from package know no expressions") as caught:
+        load_start_weights(build_network(name, TWO, seed=0), "package", keep_classes=True)
+    assert caught.value.remedy.endswith("mini_xception")
+
+
 @torch.no_grad()
 def test_efficientnet_lite0_answers_as_the_network_that_its_weights_are_for() -> None:
     network, lineage = with_weights("efficientnet_lite0", "package")

@@ -324,3 +324,33 @@ def test_a_result_says_how_it_was_made_without_folders_of_the_machine(
     assert read(root.parent / "run")["machine"] == result["machine"]
     mien_train(*words, "--jobs", "2", "--seeds", "2")
     assert "; jobs one by one with 1 thread; 2 jobs side by side with " in read(root.parent / "run")["machine"]
+
+
+def test_a_network_learns_from_a_teacher_keeps_its_classes_and_is_calibrated(root: Path) -> None:
+    write_noise(root / "folder/contempt/00.png", 99)
+    for number in range(11):
+        write_noise(root / f"folder/contempt/{number + 1:02d}.png", number)
+    recipe = make_recipe(stages={"first": {"data": "mine", "from": "package"}}, architecture="mini_xception")
+    recipe["sources"]["mine"] = recipe["sources"]["mine"] | {
+        "split": {"kind": "holdout", "test": 0.3, "validation": 0.4}
+    }
+    recipe["every"] |= {"keep_classes": True, "calibrate": True, "distil": {"weight": 0.5}}
+    recipe["stages"]["alone"] = {"data": "mine", "keep_classes": False, "distil": {"weight": 0}}
+    recipe["every"]["optimiser"] = {"learning_rate": 1e-9}
+    folder = run(root, recipe)
+    found = {stage["stage"]: stage["tests"]["mine"]["figures"] for stage in read(folder)["stages"]}
+    assert found["first"]["teacher_agreement"] > 0.9  # it is the teacher still
+    assert found["first"]["teacher_accuracy"] == found["alone"]["teacher_accuracy"]
+    assert found["first"].keys() >= {"teacher_neutral_called_negative", "neutral_called_negative"}
+    first, alone = (load_card(folder / f"seed0/{name}") for name in ("first", "alone"))
+    assert first.lineage_text == "FER2013 → folder (taught by FER2013)"
+    assert alone.lineage_text == "folder"
+    assert alone.licences == ()
+    assert len(first.licences) == 1
+    assert first.lineage[0].temperature > 0
+    assert first.lineage[0].temperature != 1
+    recipe["every"]["distil"]["weight"] = 2
+    with pytest.raises(
+        MienError, match=r"the stage first was trained otherwise \(stages\.first\.distil\.weight is 0\.5"
+    ):
+        run(root, recipe)
