@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from trainer.data.synthetic import home
 from trainer.data.synthetic.affect import COORDINATES
 from trainer.data.synthetic.domains import DOMAINS, find_domain
 from trainer.data.synthetic.labels import Label
@@ -153,6 +154,41 @@ def test_wild_has_everything() -> None:
     assert any(expression.label == "neutral" for expression in mixed), "ambiguous neutrals"
     assert sum(one.scene.degradation.is_grey for one in planned) > 20
     assert {one.scene.person.female for one in planned} == {True, False}
+
+
+def test_home_has_many_faces_at_rest_that_look_like_something_else() -> None:
+    domain, wild = find_domain("home"), find_domain("wild")
+    assert domain.plan is not None
+    assert wild.plan is not None
+    planned, others = ([one.plan(one, 0, index, 32) for index in range(600)] for one in (domain, wild))
+    expressions = [one.scene.expression for one in planned]
+    counts = Counter(one.label for one in expressions)
+    assert set(counts) == set(EXPRESSIONS)
+    assert 0.3 <= counts["neutral"] / 600 <= 0.42
+    assert min(counts.values()) >= 30, counts
+    neutral = [one for one in expressions if one.label == "neutral"]
+    hard = Counter(name for one in neutral for name in one.prototype.partition(" with ")[0].split(", "))
+    assert set(hard) == {"relaxed", *home.RESTING}
+    assert min(hard.values()) >= 15, hard
+    assert all(one.valence == one.arousal == 0 for one in neutral if " with " not in one.prototype)
+    assert max(abs(value) for one in neutral for value in (one.valence, one.arousal)) < 0.2
+    shown = [
+        float(np.median([one.intensity for one in some if one.label != "neutral"]))
+        for some in (expressions, [one.scene.expression for one in others])
+    ]
+    assert shown[0] < shown[1]
+    yaw = np.abs([one.scene.shot.yaw for one in planned])
+    assert yaw.max() <= 40
+    assert (yaw > 25).mean() > 0.1
+    for has in (
+        lambda one: one.scene.expression.talking,
+        lambda one: one.scene.worn.glasses,
+        lambda one: one.scene.degradation.is_grey,
+        lambda one: one.scene.degradation.resolution < 0.6,
+        lambda one: max(one.scene.person.appearance.beard, one.scene.person.appearance.stubble) > 0,
+    ):
+        usual, here = (sum(map(has, some)) for some in (others, planned))
+        assert 600 * 0.1 < here > 1.15 * usual
 
 
 def test_faces_in_the_wild_are_not_too_dark_to_read(small_studio: Studio) -> None:

@@ -24,6 +24,7 @@ CHOSEN = (
     *(("wild", index) for index in (3, 4, 8, 25, 226)),
     *(("lab_a", 17), ("lab_b", 30), ("person", 9), ("person", 320), ("identity_a", 5), ("identity_b", 12)),
     *(("objects", 2), ("objects", 40)),
+    *(("home", index) for index in (1, 3, 6)),
 )
 LEVELS = 4.0
 """Other drivers and libraries round differently, by far less than this."""

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from mien.errors import MienError
-from trainer.data.synthetic import chance
+from trainer.data.synthetic import chance, home
 from trainer.data.synthetic.assets import load_assets
 from trainer.data.synthetic.camera import Shot
 from trainer.data.synthetic.degrade import Degradation
@@ -257,6 +257,15 @@ def _faces(domain: Domain, seed: int, index: int, side: int) -> Planned:
     return replace(planned, scene=scene)
 
 
+def _home(domain: Domain, seed: int, index: int, side: int) -> Planned:
+    random = domain.random(seed, index)
+    person = domain.person(seed, index)
+    expression = home.draw_expression(random, person)
+    planned = _candid(random, person, expression, home.draw_shot(random), side, faults=0.8, covered=0.01)
+    scene = planned.scene
+    return replace(planned, scene=replace(scene, degradation=home.spoil(random, scene.degradation)))
+
+
 def _covered(plan: Plan, variant: str, domain: Domain, seed: int, index: int, side: int) -> Planned:
     """The same picture with something before the face; the same throughout a sequence."""
     planned = plan(domain, seed, index, side)
@@ -312,6 +321,7 @@ _LIST = (
     ),
     Domain("wild", 6, "AffectNet, FER2013, SFEW, RAF-DB", EXPRESSIONS, 10_000, 4, plan=_wild),
     Domain("faces", 8, "300-W", EXPRESSIONS, 12_000, 4, population=Population(varied_brows=True), plan=_faces),
+    Domain("home", 9, "a robot's camera", EXPRESSIONS, 10_000, 4, population=home.POPULATION, plan=_home),
     Domain("person", 7, "one participant of AMIGOS", EXPRESSIONS, 450, 10**9, people=1, plan=_one_person),
 )
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in _LIST}

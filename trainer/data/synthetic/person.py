@@ -48,6 +48,8 @@ class Population:
         female: share of women, 0 to 1.
         spread: how far heads differ in shape, 0 (all alike) to 1.
         may_cover_hair: whether there are hats and scarves.
+        bearded: share of the men who do not shave.
+        glasses: share of the people who wear some, beyond the usual.
         varied_brows: whether brows also differ in height, and more than usual in thickness and in how their ends drop.
     """
 
@@ -58,6 +60,8 @@ class Population:
     female: float = 0.5
     spread: float = 1.0
     may_cover_hair: bool = True
+    bearded: float = 0.38
+    glasses: float = 0.0
     varied_brows: bool = False
 
 
@@ -98,14 +102,14 @@ def make_person(assets: HeadAssets, population: Population, name: str, seed: lis
     age = float(population.youngest + (population.oldest - population.youngest) * random.beta(1.1, 1.9))
     ancestry = random.dirichlet(np.array(population.ancestry) * population.mixing + 1e-3)
     vertices = _shape(assets, random, female, age, ancestry, population.spread)
-    appearance = _appearance(random, female, age, ancestry, population.may_cover_hair)
+    appearance = _appearance(random, female, age, ancestry, population)
     person = Person(
         name=name,
         female=female,
         age_years=age,
         vertices=vertices,
         appearance=appearance,
-        wears_glasses=bool(random.random() < 0.07 + 0.22 * max(0.0, (age - 35) / 45)),
+        wears_glasses=bool(random.random() < population.glasses + 0.07 + 0.22 * max(0.0, (age - 35) / 45)),
         asymmetry=float(random.normal(0, 0.12)),
     )
     return replace(person, appearance=_with_other_brows(random, appearance)) if population.varied_brows else person
@@ -134,7 +138,7 @@ def _shape(
 
 
 def _appearance(
-    random: Random, female: bool, age: float, ancestry: NDArray[np.float64], may_cover_hair: bool
+    random: Random, female: bool, age: float, ancestry: NDArray[np.float64], population: Population
 ) -> Appearance:
     usual = sum(weight * _USUAL_TONE[name] for name, weight in zip(ANCESTRIES, ancestry, strict=True))
     tone = float(np.clip(usual + random.normal(0, 0.10), 0.02, 1.0))
@@ -143,10 +147,10 @@ def _appearance(
     hair, grey = _hair_colour(random, age, ancestry[ANCESTRIES.index("caucasian")])
     make_up = float(random.beta(1.2, 2.0)) if female else 0.0
     lips = skin * [0.86, 0.58, 0.58] + np.array([0.10, -0.02, 0.0]) * make_up + np.array([0.02, 0, 0.005])
-    bearded = not female and random.random() < 0.38
+    bearded = not female and random.random() < population.bearded
     grown = random.random() < 0.5
     light = ancestry[ANCESTRIES.index("caucasian")] * tone
-    looks = choose_hair(random, female, age, ancestry[ANCESTRIES.index("african")], may_cover_hair)
+    looks = choose_hair(random, female, age, ancestry[ANCESTRIES.index("african")], population.may_cover_hair)
     cloth = random.uniform(0.03, 0.85) * (0.55 + 0.45 * random.dirichlet([3.0] * 3) * 3)
     return Appearance(
         **{"cloth_colour": _colour(cloth), "collar": float(random.uniform(5.35, 5.75)), **looks},
