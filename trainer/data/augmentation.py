@@ -85,6 +85,16 @@ PRESETS: dict[str, Preset] = {
             brightness=40, contrast=0.4, gamma=1.6, blur_px=1.5, noise=12, coarse=0.3, erased=0.25, largest_erased=0.4
         ),
     ),
+    # Ours, for expressions on a robot, whose detector's boxes differ from frame to frame, its light and focus too.
+    "robot": Preset(
+        room=1.4,
+        flip=True,
+        rotation_degrees=10.0,
+        grey=0.2,
+        translation=0.06,
+        scale=(0.88, 1.14),
+        look=Look(brightness=25, contrast=0.25, gamma=1.3, blur_px=0.8, noise=6, coarse=0.15, coarsest=0.4),
+    ),
 }
 
 
