@@ -91,8 +91,8 @@ def render(
     """Render faces or objects with exact labels; given again, it goes on where it stopped.
 
     Args:
-        domain: objects, identity_a, identity_b, lab_a, lab_b, wild, faces or person; person@0.5 is half as much of
-            their own; wild+occluded, wild+mask and wild+sunglasses cover the faces of wild, as of any of them.
+        domain: objects, identity_a, identity_b, lab_a, lab_b, wild, home, faces or person; person@0.5 is half as much
+            of their own; wild+occluded, wild+mask and wild+sunglasses cover the faces of wild, as of any of them.
         out: folder for the pictures; one domain, seed and size each.
         count: how many pictures; 0 = as many as the domain usually has.
         seed: the same seed gives the same pictures.
