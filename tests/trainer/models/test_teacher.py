@@ -42,7 +42,7 @@ def test_it_says_what_its_network_says_of_the_classes_that_both_know() -> None:
     images = as_seen(pictures(64, 1), GREY)
     expected = network.eval()(images).classes[:, [LABELS.index(label) for label in labels[1:]]]
     assert teacher.places == [1, 2, 3]
-    assert torch.equal(teacher.train()(images), expected)
+    torch.testing.assert_close(teacher.train()(images), expected, rtol=1e-4, atol=1e-4)
     assert teacher.weights.lineage == "FER2013"
     assert not any(weight.requires_grad for weight in teacher.parameters())
     before = {name: values.clone() for name, values in teacher.state_dict().items()}
