@@ -26,6 +26,7 @@ from trainer.data.pictures import PictureBytes
 from trainer.data.sample import Dataset, Sample
 from trainer.losses import Criterion
 from trainer.models import Network, Outputs, build_network
+from trainer.models.teacher import load_teacher
 from trainer.models.transfer import unfreeze
 from trainer.stages.fit import fit, make_fabric
 from trainer.stages.recipe import Stage, Target
@@ -127,7 +128,8 @@ def train(
     batches = kind(examples, stage.batch_size, stage.augmentation, stage.balance, seed, **share)
     held_out = make_small_examples(network, stage.target, validation, seed=9) if validation else None
     unseen = kind(held_out, stage.batch_size, is_training=False, **share) if held_out else None
-    criterion = Criterion(stage, network.outputs, network.feature_size, batches.class_weights)
+    teacher = load_teacher(stage.distil.teacher, network) if stage.distil else None
+    criterion = Criterion(stage, network.outputs, network.feature_size, batches.class_weights, teacher)
     if is_double:
         network.double(), criterion.double()
     finished = 0

@@ -25,7 +25,7 @@ CASES: list[dict[str, Any]] = [
     # Rounding grows over the steps, in a network like this tenfold with each; in double precision it cannot be seen.
     {"balance": {"kind": "weighted"}, "optimiser": {"learning_rate": 0.01, "nesterov": True}, "is_double": True},
     {"target": "affect", "loss": "ccc", "unknown": 6, "center": {"weight": 0.1, "rate": 0.5}, "is_double": True}
-    | {"optimiser": {"learning_rate": 0.01}, "save_every_seconds": 0.0},
+    | {"distil": {"weight": 0.5}, "optimiser": {"learning_rate": 0.01}, "save_every_seconds": 0.0},
     {"target": "landmarks", "points": "eyes", "loss": "l1", "unknown": 6, "augmentation": "flip", "is_double": True}
     | {"optimiser": {"learning_rate": 0.01}},
 ]

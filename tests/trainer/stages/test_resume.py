@@ -26,7 +26,11 @@ KILLED: dict[str, dict[str, Any]] = {
         "stop_after": 2,
         "save_every_seconds": 0.0,
     },
-    "at the last epoch's end": {"optimiser": {"kind": "adam", "learning_rate": 0.001}, "precision": "bf16"},
+    "at the last epoch's end": {
+        "optimiser": {"kind": "adam", "learning_rate": 0.001},
+        "precision": "bf16",
+        "distil": {},
+    },
 }
 
 
