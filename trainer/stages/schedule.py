@@ -43,8 +43,8 @@ def is_over(stage: Stage, epochs: Sequence[Epoch]) -> bool:
 
 
 def needs_validation(stage: Stage) -> bool:
-    """Whether the stage cannot be trained without a validation part."""
-    return bool(stage.stop_after) or stage.schedule.kind == "plateau"
+    """Whether the stage cannot be trained, or calibrated, without a validation part."""
+    return bool(stage.stop_after) or stage.schedule.kind == "plateau" or stage.calibrate
 
 
 def _score(epoch: Epoch) -> float:

@@ -152,7 +152,7 @@ def test_16_bits_need_a_gpu() -> None:
         make_fabric("16")
 
 
-@pytest.mark.parametrize("change", [{"stop_after": 2}, {"schedule": {"kind": "plateau"}}])
+@pytest.mark.parametrize("change", [{"stop_after": 2}, {"schedule": {"kind": "plateau"}}, {"calibrate": True}])
 def test_a_validation_part_is_asked_for(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(MienError, match=r"needs a validation part.*validation share"):
         train(tmp_path / "stage", **change)
