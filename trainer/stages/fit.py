@@ -94,7 +94,7 @@ def fit(
     if needs_validation(stage) and validation is None:
         raise MienError(
             f"{folder}: schedule, early stopping or calibration needs a validation part, and the source has none",
-            "Give the source's split a validation share, or set schedule.kind: constant, stop_after: 0 and no calibrate",
+            "Give the source's split a validation share, or set schedule.kind: constant, stop_after: 0, no calibrate",
         )
     with lost_process_error(fabric):
         training = _Training(network, criterion, batches, validation, stage, fabric, folder, seed)
