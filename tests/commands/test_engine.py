@@ -46,11 +46,16 @@ def test_each_network_is_built_once(engine: Run, tmp_path: Path) -> None:
     first = engine(*sizes, "--json")
     assert first.returncode == 0, first.stderr
     records = json.loads(first.stdout)
-    assert [(one["network"], one["built"]) for one in records] == [("backbone", True), ("detector 320x256", True)]
+    networks = ["backbone", "detector 320x256", "landmarks"]
+    assert [(one["network"], one["built"]) for one in records] == [(name, True) for name in networks]
     assert all(one["time_s"] > 0 for one in records)
     names = sorted(path.name for path in (tmp_path / "cache/engines").glob("*.engine"))
-    assert [name.rpartition("-")[0] for name in names] == ["backbone-fp32-1x64x64", "detector-fp32-3x256x320"]
-    assert engine(*sizes).stdout.splitlines() == ["backbone: is there", "detector 320x256: is there"]
+    assert [name.rpartition("-")[0] for name in names] == [
+        "backbone-fp32-1x64x64",
+        "detector-fp32-3x256x320",
+        "landmarks-fp32-1x80x80",
+    ]
+    assert engine(*sizes).stdout.splitlines() == [f"{name}: is there" for name in networks]
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="the model comes from npm")

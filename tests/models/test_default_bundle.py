@@ -69,7 +69,7 @@ def own_network(folder: Path) -> LandmarksCard:
     return card
 
 
-def test_our_own_landmarks_are_in_it_where_the_package_has_them(tmp_path: Path) -> None:
+def test_our_own_landmarks_are_in_it(tmp_path: Path) -> None:
     card = own_network(tmp_path)
     folder = tmp_path / "bundle"
     folder.mkdir()
@@ -87,8 +87,9 @@ def test_our_own_landmarks_are_in_it_where_the_package_has_them(tmp_path: Path) 
     pipeline.close()
 
 
-def test_a_package_without_landmarks_is_none_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    assert own_landmarks(tmp_path) is None
+def test_a_package_with_damaged_landmarks_or_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match=CARD):
+        own_landmarks(tmp_path)
     own_network(tmp_path)
     (tmp_path / "landmarks.onnx").write_bytes(b"another")
     with pytest.raises(MienError, match="not the network"):

@@ -63,7 +63,7 @@ def test_engines_come_and_go_without_a_frame_lost(tmp_path: Path, ros_domain_id:
         np.testing.assert_allclose(probabilities(robot), expected, atol=1e-5)
 
         made = engines(tmp_path)
-        assert {path.name.partition("-")[0] for path in made} == {"backbone", "detector"}
+        assert {path.name.partition("-")[0] for path in made} == {"backbone", "detector", "landmarks"}
         head = shutil.copy(default_bundle() / "head.safetensors", tmp_path)
         assert robot.set_parameters(head=str(head)).successful
         values = wait_for_model(robot, OK, "ok")

@@ -48,14 +48,14 @@ MEASURED = tuple(
 """What `python -m trainer evaluate-faces` finds, rounded; a test compares them."""
 
 
-def write_default_bundle(detector_path: Path, network_path: Path, folder: Path, landmarks: OwnLandmarks | None) -> None:
+def write_default_bundle(detector_path: Path, network_path: Path, folder: Path, landmarks: OwnLandmarks) -> None:
     """Convert detector and expression network and write manifest and models into a folder.
 
     Args:
         detector_path: YuNet.
         network_path: mini-XCEPTION.
         folder: to write into.
-        landmarks: our network for them; None: the bundle has none.
+        landmarks: our network for them.
 
     Raises:
         MienError: a file is not what it should be, h5py or onnx is missing, or the folder cannot be written.
@@ -68,9 +68,8 @@ def write_default_bundle(detector_path: Path, network_path: Path, folder: Path, 
         head=_write(folder, "head.safetensors", head, "mini_xception"),
         split=split,
     )
-    if landmarks is not None:
-        write_atomically(folder / landmarks.card.spec.file.path, landmarks.model)
-        manifest = _with_landmarks(manifest, landmarks.card)
+    write_atomically(folder / landmarks.card.spec.file.path, landmarks.model)
+    manifest = _with_landmarks(manifest, landmarks.card)
     write_atomically(folder / "manifest.json", encode_manifest(manifest))
 
 

@@ -44,9 +44,7 @@ def _fingerprint() -> str:
     result = hashlib.sha256()
     for name in _MADE_FROM:
         result.update(resources.files("mien").joinpath(name).read_bytes())
-    landmarks = own_landmarks()
-    if landmarks is not None:
-        result.update(msgspec.json.encode(landmarks.card))
+    result.update(msgspec.json.encode(own_landmarks().card))
     return result.hexdigest()
 
 

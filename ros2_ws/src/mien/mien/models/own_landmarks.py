@@ -35,8 +35,8 @@ class OwnLandmarks(NamedTuple):
     card: LandmarksCard
 
 
-def own_landmarks(folder: Path = Path(__file__).parent) -> OwnLandmarks | None:
-    """The network, or None where this mien comes without one.
+def own_landmarks(folder: Path = Path(__file__).parent) -> OwnLandmarks:
+    """The network that comes with mien.
 
     Args:
         folder: where both files lie.
@@ -45,8 +45,6 @@ def own_landmarks(folder: Path = Path(__file__).parent) -> OwnLandmarks | None:
         MienError: the card cannot be read, or the network is missing or not the one that it describes.
     """
     path = folder / CARD
-    if not path.is_file():
-        return None
     remedy = "Install mien again"
     try:
         card = msgspec.json.decode(path.read_bytes(), type=LandmarksCard)
