@@ -140,14 +140,18 @@ class BesideDetector(msgspec.Struct, frozen=True):
     Attributes:
         frames: pairs timed, one after the other in turn.
         pipeline_ms: the whole pipeline.
+        landmarks_ms: of it, the landmarks; 0 where the bundle has no network for them.
         detector_ms: cv2.FaceDetectorYN.detect on the same picture, already resized to 320×240.
         ratio: of the medians.
+        ratio_without_landmarks: likewise, of what the pipeline does beside them.
     """
 
     frames: int
     pipeline_ms: Times
+    landmarks_ms: Times
     detector_ms: Times
     ratio: float
+    ratio_without_landmarks: float
 
 
 class Goal(msgspec.Struct, frozen=True):

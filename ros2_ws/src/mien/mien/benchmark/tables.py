@@ -169,7 +169,9 @@ def _detection(report: Report) -> Table:
         ["", "value"],
         ["the whole pipeline, 1 face, 640x480, detecting on every frame", f"{_pair(beside.pipeline_ms)} ms"],
         ["cv2.FaceDetectorYN.detect alone at 320x240, in turn with it", f"{_pair(beside.detector_ms)} ms"],
+        ["landmarks, of the whole pipeline", f"{_pair(beside.landmarks_ms)} ms"],
         ["pipeline over detector (medians)", f"{beside.ratio:.3f}"],
+        ["the same without landmarks", f"{beside.ratio_without_landmarks:.3f}"],
         ["found at the default rate, of the faces found on every frame", f"{report.default_rate_recall:.2%}"],
     ]
     for new in report.new_faces:

@@ -159,7 +159,7 @@ class LandmarkLocator:
             points[i : i + step] = outputs[self._spec.output].reshape(len(part), POINTS, 2)
             if self._spec.confidence_output is not None:
                 sure = outputs[self._spec.confidence_output].reshape(len(part), POINTS)
-                confidences[i : i + step] = np.nan_to_num(sure, nan=0).clip(0, 1)
+                confidences[i : i + step] = np.fmin(np.fmax(sure, 0), 1)  # of a number and NaN, both take the number
         return points, confidences
 
     def _check(self, shape: tuple[int, ...]) -> None:
