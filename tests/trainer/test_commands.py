@@ -121,6 +121,7 @@ def test_recipes_are_listed_with_their_papers_and_sizes(capsys: pytest.CaptureFi
         "real_time": "003",
         "parts": "004",
         "landmarks": "",
+        "default": "",
     }
     for recipe in listed.values():
         assert recipe["sizes"]["study"]["rendered"] >= (3 if recipe["paper"] else 1)
