@@ -1,6 +1,6 @@
 """Measures a landmark network on real faces, on rendered ones and on a still face over time.
 
-    python tools/measure_landmarks.py ../shared/real_faces/manifest.csv                    # the package's network
+    python tools/measure_landmarks.py ../shared/real_faces/manifest.csv                    # mien's own network
     python tools/measure_landmarks.py ../shared/real_faces/manifest.csv --bundle BUNDLE    # a bundle's own
 
 Writes docs/results/landmarks.md. It measures finished networks only: nothing is chosen on the real faces, whose truth
@@ -36,11 +36,11 @@ from mien.faces.landmarks import LandmarkLocator
 from mien.faces.quality import shape_of
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
+from mien.models.own_landmarks import own_landmarks
 from mien.pipeline import Frame, Pipeline, PipelineSettings
 from mien.runtime.backend import BackendOptions
 from trainer.data import ert
 from trainer.data.face_parts import INTEROCULAR, PARTS
-from trainer.data.face_squares import landmarks_model
 from trainer.data.synthetic.domains import find_domain
 from trainer.data.synthetic.sample import make_sample
 from trainer.evaluate.faces import load_images, read_face_manifest
@@ -381,12 +381,13 @@ def report(bench: Bench, manifest: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--bundle", type=Path, help="whose landmark network is measured; the package's without it")
+    parser.add_argument("--bundle", type=Path, help="whose landmark network is measured; without it mien's own")
     parser.add_argument("--save", type=Path, default=PAGE)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     if arguments.bundle is None:
-        bench = Bench(*landmarks_model())
+        own = own_landmarks()
+        bench = Bench(own.model, own.card.spec)
     else:
         bundle = open_bundle(arguments.bundle)
         if bundle.manifest.landmarks is None:
