@@ -9,6 +9,8 @@ spread over the processes.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.distributed as processes
 import torch.nn.functional as functional
@@ -208,7 +210,7 @@ def located_loss(landmarks: Tensor, scales: Tensor, truth: Tensor) -> Tensor:
         scales: ln b of each value, (N, values).
         truth: likewise; NaN where it is not known.
     """
-    of_face = scales.detach().exp().mean(1, keepdim=True).log().expand_as(scales)
+    of_face = (scales.detach().logsumexp(1, keepdim=True) - math.log(scales.shape[1])).expand_as(scales)
     return (laplace_loss(landmarks, of_face, truth) + laplace_loss(landmarks.detach(), scales, truth)) / 2
 
 

@@ -63,7 +63,8 @@ def likeliest_temperature(logits: Tensor, classes: Tensor) -> float:
         classes: int64 (N,), true ones.
 
     Returns:
-        T, from 1 / `LARGEST` to `LARGEST`.
+        T, above 1 / `LARGEST` and at most `LARGEST`; 1 where a smaller one were likelier still, as without any mistake:
+        then the pictures say nothing of it.
 
     Raises:
         MienError: there is no picture.
@@ -78,4 +79,5 @@ def likeliest_temperature(logits: Tensor, classes: Tensor) -> float:
         middle = math.sqrt(low * high)
         is_rising = bool(right >= ((middle * logits).softmax(1) * logits).sum())
         low, high = (middle, high) if is_rising else (low, middle)
-    return 1 / math.sqrt(low * high)
+    found = 1 / math.sqrt(low * high)
+    return found if found > 1.001 / LARGEST else 1.0

@@ -133,14 +133,14 @@ class Distillation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     1606.09282). The tests of the stage compare the two.
 
     Attributes:
-        teacher: architecture whose package weights tell expressions (`trainer.models.teacher.TEACHERS`).
+        teacher: architecture whose package weights tell expressions (`trainer.models.weights.KNOWN_EXPRESSIONS`).
         weight: of the teacher's loss, beside the stage's own; 0 = nothing is learned from it, it is only compared with.
         temperature: by which the logits of both are divided.
     """
 
     teacher: str = "mini_xception"
-    weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
-    temperature: Rate = 2.0
+    weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
+    temperature: Annotated[float, msgspec.Meta(ge=0.1, le=100)] = 2.0
 
 
 class Balance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

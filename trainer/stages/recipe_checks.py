@@ -269,6 +269,8 @@ def _check_expressions(key: str, stage: Stage, recipe: Recipe) -> None:
             raise MienError(f"{key}.{name}: with the head of another stage nothing is learned", "Leave it out")
     if stage.distil is not None:
         check_known(f"{key}.distil.teacher", stage.distil.teacher, KNOWN_EXPRESSIONS, "teacher")
+    if stage.keep_classes and "output" in stage.replace:
+        raise MienError(f"{key}.keep_classes: {key}.replace lets the output start anew", "Leave out one of the two")
     if stage.keep_classes and not _knows_expressions(stage, recipe):
         origin = f"package of {_architecture(stage, recipe)}" if stage.start == "package" else stage.start
         raise MienError(

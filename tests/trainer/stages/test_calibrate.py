@@ -28,6 +28,8 @@ def test_no_other_temperature_is_likelier(seed: int, factor: float) -> None:
     logits = 3 * torch.randn(60, 4, dtype=torch.float64, generator=generator)
     classes = torch.multinomial((logits / factor).softmax(1), 1, generator=generator)[:, 0]
     found = likeliest_temperature(logits, classes)
+    if found == 1:
+        return
     least = unlikelihood(logits / found, classes)
     for other in (found * 1.01, found / 1.01):
         if 1 / LARGEST < other < LARGEST:
@@ -40,7 +42,7 @@ def test_a_temperature_by_hand() -> None:
     logits = torch.tensor([[6.0, 0.0]] * 4, dtype=torch.float64)
     found = likeliest_temperature(logits, torch.tensor([0, 0, 0, 1]))
     assert found == pytest.approx(6 / math.log(3))
-    assert likeliest_temperature(logits, torch.tensor([0, 0, 0, 0])) == pytest.approx(1 / LARGEST)
+    assert likeliest_temperature(logits, torch.tensor([0, 0, 0, 0])) == 1, "no mistake says nothing of it"
     with pytest.raises(MienError, match="No picture of the validation part has a class"):
         likeliest_temperature(logits[:0], torch.tensor([], dtype=torch.int64))
 
