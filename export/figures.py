@@ -58,4 +58,5 @@ def _of_test(result: TestResult, knows_landmarks: bool) -> list[Accuracy]:
     return [
         Accuracy(metric.replace("_", " "), round(value, 4), result.data, result.split, people, result.pictures, note)
         for metric, value in result.figures.items()
+        if not metric.startswith("teacher_")  # another network's
     ]

@@ -27,9 +27,9 @@ from export.quantize import find_roundings
 from mien.bundle import open_bundle
 from mien.errors import MienError, require
 from mien.models.default_bundle import default_bundle
+from mien.models.own_landmarks import own_landmarks
 from mien.networks import LARGEST_BATCH
 from mien.runtime.tensorrt import build_engine, profile_of
-from trainer.data.face_squares import landmarks_model
 from trainer.models import ARCHITECTURES, Network, Outputs, build_network
 
 DETECTOR_SIZE = 256, 320
@@ -71,7 +71,7 @@ def files(name: str) -> Iterator[tuple[str, bytes]]:
         bundle = open_bundle(default_bundle())
         yield name, bundle.read(bundle.manifest.detector.file)
     elif name == "landmarks":
-        yield name, landmarks_model()[0]
+        yield name, own_landmarks().model
     else:
         network = settled(PART if name == ENSEMBLE else name)
         others = [settled(PART, seed) for seed in range(1, NETWORKS)] if name == ENSEMBLE else []

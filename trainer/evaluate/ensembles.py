@@ -32,7 +32,8 @@ def combine_predictions(members: Sequence[Predictions], rule: Rule) -> Predictio
                 "The members of an ensemble have not answered on the same pictures",
                 "Remove the folders of its members in the run's folder and run the recipe again",
             )
-    return replace(first, probabilities=combine(rule, np.stack([member.of_classes for member in members])))
+    probabilities = combine(rule, np.stack([member.of_classes for member in members]))
+    return replace(first, probabilities=probabilities, teacher=None)
 
 
 def member_figures(tests: Sequence[TestResult]) -> dict[str, float]:

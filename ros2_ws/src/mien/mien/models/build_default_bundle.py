@@ -120,7 +120,7 @@ def _with_landmarks(manifest: Manifest, card: LandmarksCard) -> Manifest:
     return msgspec.structs.replace(
         manifest,
         landmarks=card.spec,
-        licence=f"{manifest.licence} Landmarks {card.spec.file.licence}.",
+        licence=f"{manifest.licence} Landmarks {card.spec.file.licence}",
         data_sets=(*manifest.data_sets, *(f"{name} (landmarks)" for name in card.data_sets)),
         accuracy=(*manifest.accuracy, *card.accuracy),
     )
