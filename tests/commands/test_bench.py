@@ -203,7 +203,7 @@ def test_goals_missed_and_met_are_told_apart() -> None:
     def measured(ms: float, ratio: float, mb: float, recall: float) -> dict[str, bool]:
         times = Times(ms, ms, 1.5 * ms)
         found = goals(
-            BesideDetector(10, times, Times(ms / 6, ms / 6, ms / 6), times, 2 * ratio, ratio),
+            BesideDetector(10, times, Times(ms / 6, ms / 6, ms / 6), times, ratio, ratio / 2),
             [OverDds(Case(1, 640, 480, 1), 10, 0, 1.0, times, times, times, more_ms=ms)],
             [Law(640, 480, 1, ms, ms / 6, 0.0)],
             [NewFaces(30, 30 * ms, 35 * ms)],
