@@ -50,6 +50,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         points: part of the face whose landmarks were learned; "" = none.
         teacher: what the network had learned from whose answers were learned too, as "FER2013"; "" = none.
         temperature: by which the logits of the classes were divided afterwards.
+        average: stage with whose weights these were averaged; "" = none.
     """
 
     stage: str
@@ -66,10 +67,13 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     points: Literal[Points, ""] = ""
     teacher: str = ""
     temperature: float = 1.0
+    average: str = ""
 
     @property
     def words(self) -> str:
-        """Its data, and those that a teacher had learned from."""
+        """Its data, and those that a teacher had learned from, or the stage with whose weights these were averaged."""
+        if self.average:
+            return f"{self.data} (averaged with {self.average})"
         return f"{self.data} (taught by {self.teacher})" if self.teacher else self.data
 
 
@@ -234,6 +238,18 @@ def take_head(network: Network, folder: Path) -> None:
         MienError: as `open_network`.
     """
     take_dense(network, _read_tensors(folder, load_card(folder)))
+
+
+def average_with(network: Network, folder: Path) -> None:
+    """Move a network half of the way to a checkpoint of the same architecture, which tells the same.
+
+    Raises:
+        MienError: as `open_network`.
+    """
+    others = _read_tensors(folder, load_card(folder))
+    for name, own in network.state_dict().items():
+        if own.is_floating_point():  # all but the number of batches that a normalisation has seen
+            own.lerp_(others[name].to(own.device), 0.5)
 
 
 def check_architecture(folder: Path, card: Card, architecture: str) -> None:

@@ -174,6 +174,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         member: of an ensemble of equals: others have other random weights and see the pictures in another order.
         head: of the stages that this one has come from, one whose dense layers take the place of its own; nothing is
             trained then (paper 004, Fig. 10: landmarks, located in features that have learned expressions since).
+        average: of the stages that this one has come from, one with whose weights those it starts from are averaged;
+            nothing is trained then (Wortsman and others 2022, arXiv 2109.01903, with their default of half of each).
         replace: parts of the network that start anew from a Gaussian, beside the output layer, which starts anew
             whenever its classes change.
         keep_classes: where they change, the output layer keeps what it knows of classes that there were before.
@@ -208,6 +210,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     points: Points = "all"
     member: Natural = 0
     head: str = ""
+    average: str = ""
     replace: tuple[str, ...] = ()
     keep_classes: bool = False
     unfreeze: Literal["all", "head", "output"] | Positive = "all"
@@ -223,6 +226,11 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     batch_size: Positive = 64
     dropout: Share | None = None
     calibrate: bool = False
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether anything is learned, or weights are only put together."""
+        return not self.head and not self.average
 
     @property
     def input_contrast(self) -> Contrast:

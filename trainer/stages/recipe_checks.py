@@ -18,6 +18,8 @@ from trainer.stages.recipe import Arm, Ensemble, Recipe, Row, Source, Split, Sta
 
 STARTS = ("nothing", "package", "torchvision")
 """What a stage may start from, beside other stages and checkpoints."""
+_TAKEN = ("head", "average")
+"""Settings that name a stage whose layers are taken."""
 
 CLASS_METRICS = (
     "training_accuracy",
@@ -179,10 +181,12 @@ def _check_start(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
     check_known(f"{key}.from", stage.start, [*STARTS, "checkpoint:PATH", *recipe.stages], "stage or start")
     start = recipe.stages.get(stage.start)
     if start is None:
-        if stage.head:
-            raise MienError(f"{key}.head: {name} starts from no stage", "Name the one that it starts from, or no head")
+        for setting in (setting for setting in _TAKEN if getattr(stage, setting)):
+            raise MienError(
+                f"{key}.{setting}: {name} starts from no stage", f"Name the one that it starts from, or no {setting}"
+            )
         return
-    _check_head(key, stage, recipe)
+    _check_taken(key, stage, recipe)
     own, others = _architecture(stage, recipe), _architecture(start, recipe)
     if own != others:
         raise MienError(
@@ -196,21 +200,25 @@ def _check_start(key: str, name: str, stage: Stage, recipe: Recipe) -> None:
         )
 
 
-def _check_head(key: str, stage: Stage, recipe: Recipe) -> None:
-    """Whether the dense layers that are taken tell what the stage tells."""
-    if not stage.head:
+def _check_taken(key: str, stage: Stage, recipe: Recipe) -> None:
+    """Whether the layers that are taken from another stage tell what the stage tells."""
+    if stage.is_trained:
         return
+    if stage.head and stage.average:
+        raise MienError(f"{key}.average: {key}.head takes layers of another stage already", "Leave out one of the two")
+    setting = "head" if stage.head else "average"
+    name = getattr(stage, setting)
     passed, start = [], stage.start
     while start in recipe.stages:
         passed.append(start)
         start = recipe.stages[start].start
-    check_known(f"{key}.head", stage.head, passed, "stage before it")
-    other = recipe.stages[stage.head]
-    for setting in ("data", "target", "points", "loss"):
-        if getattr(other, setting) != getattr(stage, setting):
+    check_known(f"{key}.{setting}", name, passed, "stage before it")
+    other = recipe.stages[name]
+    for what in ("data", "target", "points", "loss"):
+        if getattr(other, what) != getattr(stage, what):
             raise MienError(
-                f"{key}.head: {stage.head} has another {setting}, so its dense layers do not fit",
-                f"Give both the same {setting}",
+                f"{key}.{setting}: {name} has another {what}, so its layers do not fit",
+                f"Give both the same {what}",
             )
 
 
@@ -268,6 +276,8 @@ def _check_expressions(key: str, stage: Stage, recipe: Recipe) -> None:
         if stage.head:
             raise MienError(f"{key}.{name}: with the head of another stage nothing is learned", "Leave it out")
     if stage.distil is not None:
+        if stage.average and stage.distil.weight:
+            raise MienError(f"{key}.distil: averaged weights learn nothing more", "Set its weight to 0")
         check_known(f"{key}.distil.teacher", stage.distil.teacher, KNOWN_EXPRESSIONS, "teacher")
     if stage.keep_classes and "output" in stage.replace:
         raise MienError(f"{key}.keep_classes: {key}.replace lets the output start anew", "Leave out one of the two")

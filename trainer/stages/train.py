@@ -23,7 +23,7 @@ from trainer.models.transfer import replace_parts, unfreeze
 from trainer.models.weights import StartWeights, load_start_weights
 from trainer.stages.answers import answer
 from trainer.stages.calibrate import calibrate
-from trainer.stages.checkpoint import Card, Step, save_checkpoint, start_from, take_head, write_card
+from trainer.stages.checkpoint import Card, Step, average_with, save_checkpoint, start_from, take_head, write_card
 from trainer.stages.fit import fit, remove_state
 from trainer.stages.job_result import JobResult, JobTest, answers_file, write_job
 from trainer.stages.jobs import Job, Trained
@@ -64,7 +64,9 @@ def train_job(
     replace_parts(network, stage.replace, seed)
     if stage.head:
         take_head(network, folder / _before(job, stage.head).place)
-    trained = 0.0 if stage.head else unfreeze(network, stage.unfreeze)
+    if stage.average:
+        average_with(network, folder / _before(job, stage.average).place)
+    trained = unfreeze(network, stage.unfreeze) if stage.is_trained else 0.0
     teacher = load_teacher(stage.distil.teacher, network) if stage.distil else None
     criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights, teacher)
 
@@ -72,9 +74,9 @@ def train_job(
         tell(done / total)
 
     epochs = (
-        []
-        if stage.head
-        else fit(network, criterion, batches, validation, stage, fabric, own, seed, tell, part_of_epoch)
+        fit(network, criterion, batches, validation, stage, fabric, own, seed, tell, part_of_epoch)
+        if stage.is_trained
+        else []
     )
     temperature = calibrate(network, validation, fabric) if stage.calibrate and validation is not None else 1.0
     taught = teacher.weights if teacher is not None and stage.distil and stage.distil.weight else None
@@ -171,6 +173,7 @@ def _step(job: Job, recipe: Recipe, data: str, train: Examples, epochs: list[Epo
         learning_rate=stage.optimiser.learning_rate,
         seed=job.seed,
         points=stage.points if stage.target == "landmarks" else "",
+        average=stage.average,
     )
 
 

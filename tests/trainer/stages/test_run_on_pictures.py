@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from mien.errors import MienError
@@ -324,6 +325,23 @@ def test_a_result_says_how_it_was_made_without_folders_of_the_machine(
     assert read(root.parent / "run")["machine"] == result["machine"]
     mien_train(*words, "--jobs", "2", "--seeds", "2")
     assert "; jobs one by one with 1 thread; 2 jobs side by side with " in read(root.parent / "run")["machine"]
+
+
+def test_weights_of_two_stages_are_averaged(root: Path) -> None:
+    recipe = make_recipe(stages={"first": {"data": "mine"}}, architecture="mini_xception")
+    recipe["stages"]["second"] = {"from": "first", "data": "mine"}
+    recipe["stages"]["third"] = {"from": "second", "data": "mine", "average": "first"}
+    folder = run(root, recipe)
+    first, second, third = (
+        open_network(folder / f"seed0/{name}")[0].state_dict() for name in ("first", "second", "third")
+    )
+    for name, weights in third.items():
+        wanted = (first[name] + second[name]) / 2 if weights.is_floating_point() else second[name]
+        torch.testing.assert_close(weights, wanted)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    card = load_card(folder / "seed0/third")
+    assert card.lineage_text == "folder → folder → folder (averaged with first)"
+    assert card.lineage[-1].images_seen == 0
 
 
 def test_a_network_learns_from_a_teacher_keeps_its_classes_and_is_calibrated(root: Path) -> None:
