@@ -7,6 +7,12 @@ from collections.abc import Iterable, Sequence
 from mien.bundle import Accuracy, File, Manifest
 from trainer.stages.material import names_renders
 
+_USE = (
+    "**Meant for** robots and programs that react to what a face shows, among people who know that it is at work, and "
+    "for research. **Not meant for** deciding about people (work, school, credit, insurance, police, borders, health), "
+    "for telling lies from truth, for watching people who do not know of it, or for telling who or of what kind "
+    "somebody is."
+)
 _LAW = (
     "It judges what a face shows, not what a person feels. People must be told that it is at work. In the European "
     "Union emotion recognition is banned at work and in education, except for medical or safety reasons (AI Act, "
@@ -15,8 +21,8 @@ _LAW = (
 )
 _UNCROPPED = "It was trained on whole pictures: in a camera's image it sees the scene, not one face."
 _RENDERED = (
-    "It has last learned from rendered faces only, which differ from real ones: it is for trying things out, and no "
-    "product for real faces. Figures on renders say nothing of these."
+    "It has last learned from rendered faces only, which differ from real ones. Figures on renders say nothing of real "
+    "faces: without one on real faces above it is for trying things out, and no product."
 )
 _PRECISIONS = {
     "fp32": "as it was trained",
@@ -44,6 +50,7 @@ def model_card(manifest: Manifest) -> bytes:
         f"(value − {_numbers(spec.mean)}) · {_numbers(spec.scale)}\n- **Licence**: {manifest.licence}",
         f"## Measured\n\n{_measured(manifest.accuracy)}",
         f"## Files\n\n{_table(('file', 'what', 'licence', 'source', 'sha256'), rows)}",
+        f"## Use\n\n{_USE}",
         "## Limits",
         *([_RENDERED] if _has_learned_from_renders(manifest.lineage) else []),
         _LAW,

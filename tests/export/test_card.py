@@ -24,4 +24,4 @@ from mien.models.default_bundle import default_bundle
 def test_what_has_seen_renders_only_is_called_no_product(lineage: str, is_said: bool) -> None:
     manifest = msgspec.structs.replace(open_bundle(default_bundle()).manifest, lineage=lineage)
     limits = model_card(manifest).decode().partition("## Limits")[2]
-    assert ("no product for real faces" in limits) == is_said
+    assert ("it is for trying things out, and no product" in limits) == is_said
