@@ -29,7 +29,6 @@ from mien.bundle import (
     File,
     HeadFile,
     InputSpec,
-    LandmarksSpec,
     Manifest,
     Precision,
     encode_manifest,
@@ -40,7 +39,9 @@ from mien.expression.combining import Rule
 from mien.expression.head import Head
 from mien.expression.head_file import encode_head
 from mien.expression.recogniser import Recogniser
+from mien.models.build_default_bundle import with_landmarks
 from mien.models.default_bundle import default_bundle
+from mien.models.own_landmarks import LandmarksCard
 from mien.personal.samples import BaseHead, Tensors
 from mien.runtime.backend import BackendOptions
 from trainer.data.face_squares import landmarks_model
@@ -128,7 +129,7 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
     fp32 = export_graph(networks, wanted.has_feature_map)
     base = open_bundle(default_bundle())
     detector, landmarks = base.manifest.detector, _write_landmarks(folder, cards[0], wanted)
-    words = describe(cards, [] if landmarks is None else [f"Landmarks: {landmarks.file.licence}"])
+    words = describe(cards)
     by = f"trained with mien {version('mien')}, checkpoint {' and '.join(card.sha256[:12] for card in cards)}"
     origin = f"{words.lineage} ({by})", words.licence
 
@@ -149,16 +150,16 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
     statistics, on = _statistics(BaseHead(spec, tensors, words.labels, size, None), fp32, backbone.input, wanted)
     encoded = encode_head({**tensors, **statistics}, backbone.embedding_id, words.labels)
     head = File("head.safetensors", write_file(folder, "head.safetensors", encoded), origin[0] + on, origin[1])
-    return Manifest(
+    manifest = Manifest(
         format="mien-bundle",
         version=MANIFEST_VERSION,
         **words._asdict(),
         detector=detector,
         backbone=backbone,
         head=HeadFile(head, spec),
-        landmarks=landmarks,
         accuracy=join_figures(names, [measured(source) for source in sources]),
     )
+    return manifest if landmarks is None else with_landmarks(manifest, landmarks)
 
 
 def _input(card: Card, say: Say) -> InputSpec:
@@ -195,13 +196,13 @@ def _add_to_bundle(wanted: _Wanted, folder: Path) -> Manifest:
     if wanted.has_feature_map and backbone.feature_map_output is None:
         raise MienError(f"{bundle.path} was made without a feature map", "Export its checkpoint again with it")
     Recogniser(bundle, BackendOptions(precision="fp32")).close()
-    landmarks = manifest.landmarks
-    replaced = [manifest.card, *([landmarks.file] if landmarks is not None and wanted.landmarks is not None else [])]
+    former = manifest.landmarks if wanted.landmarks is not None else None
+    replaced = [manifest.card, *([] if former is None else [former.file])]
     for file in bundle.files():
         if file not in replaced:
             write_file(folder, file.path, bundle.read(file))
     if wanted.landmarks is not None:
-        landmarks = _trained_landmarks(folder, wanted.landmarks, backbone.crop, wanted.say)
+        manifest = with_landmarks(manifest, _trained_landmarks(folder, wanted.landmarks, backbone.crop, wanted.say))
     fp32 = backbone.files["fp32"]
     added: list[Precision] = [precision for precision in wanted.precisions if precision not in backbone.files]
     data, head = bundle.read(fp32), bundle.load_head()
@@ -217,7 +218,7 @@ def _add_to_bundle(wanted: _Wanted, folder: Path) -> Manifest:
     if wanted.rule is not None:
         head_file = msgspec.structs.replace(head_file, spec=with_rule(head_file.spec, wanted.rule))
     backbone = msgspec.structs.replace(backbone, files=backbone.files | new)
-    return msgspec.structs.replace(manifest, head=head_file, backbone=backbone, landmarks=landmarks)
+    return msgspec.structs.replace(manifest, head=head_file, backbone=backbone)
 
 
 def _write_precisions(
@@ -245,14 +246,14 @@ def _write_precisions(
     return files
 
 
-def _trained_landmarks(folder: Path, checkpoint: Path, crop: CropSpec, say: Say) -> LandmarksSpec:
+def _trained_landmarks(folder: Path, checkpoint: Path, crop: CropSpec, say: Say) -> LandmarksCard:
     say("landmarks: writing the graph, and comparing it with torch")
     if crop.kind in ("outer", "inner"):
         say("warning: faces are now cut by other landmarks than those that the model was trained with")
     return export_landmarks(checkpoint, folder)
 
 
-def _write_landmarks(folder: Path, card: Card, wanted: _Wanted) -> LandmarksSpec | None:
+def _write_landmarks(folder: Path, card: Card, wanted: _Wanted) -> LandmarksCard | None:
     """The landmark network: the one that is wanted, else a published one where the crop needs it."""
     if wanted.landmarks is not None:
         return _trained_landmarks(folder, wanted.landmarks, card.crop, wanted.say)
@@ -260,7 +261,7 @@ def _write_landmarks(folder: Path, card: Card, wanted: _Wanted) -> LandmarksSpec
         return None
     data, spec = landmarks_model()
     write_file(folder, spec.file.path, data)
-    return spec
+    return LandmarksCard(spec, ())
 
 
 def _finish(folder: Path, manifest: Manifest, say: Say) -> None:

@@ -19,7 +19,7 @@ def measured(checkpoint: Path) -> tuple[Accuracy, ...]:
 
     Returns:
         For each test part all figures; none where the folder holds no finished job. People are 0 where the data set
-        does not name them.
+        does not name them. Of test parts of the same data, as heads turned more and less, the data also say which.
 
     Raises:
         MienError: the card, the job or its answers are damaged.
@@ -29,6 +29,7 @@ def measured(checkpoint: Path) -> tuple[Accuracy, ...]:
         return ()
     card, found = load_card(checkpoint), list[Accuracy]()
     knows_landmarks = card.crop.kind in ("outer", "inner") and card.landmarks == "data"
+    data = [test.data for test in job.tests.values()]
     for source, test in job.tests.items():
         file = answers_file(checkpoint, source)
         predictions = load_predictions(file)
@@ -37,7 +38,7 @@ def measured(checkpoint: Path) -> tuple[Accuracy, ...]:
             predictions,
             training,
             source=source,
-            data=test.data,
+            data=test.data if data.count(test.data) == 1 else f"{test.data} ({source})",
             split=test.split,
             left_out=test.left_out,
             file=file.name,

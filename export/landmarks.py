@@ -7,11 +7,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from export.figures import measured
 from export.graph import NamedOutputs, export_module
-from export.manifest import OWNERS
+from export.manifest import OWNERS, learned_from
 from export.output import write_file
 from mien.bundle import File, LandmarksSpec
 from mien.errors import MienError
+from mien.models.own_landmarks import LandmarksCard
 from trainer.models import Network
 from trainer.stages.checkpoint import Card, open_network
 
@@ -21,7 +23,7 @@ TOLERANCE = 0.05
 _ANOTHER = "Name a checkpoint of a stage with target: landmarks, points: all and crop: box"
 
 
-def export_landmarks(checkpoint: Path, folder: Path) -> LandmarksSpec:
+def export_landmarks(checkpoint: Path, folder: Path) -> LandmarksCard:
     """Write the landmark network of a checkpoint into the folder of a bundle, as one graph with its dense layers.
 
     Args:
@@ -29,9 +31,10 @@ def export_landmarks(checkpoint: Path, folder: Path) -> LandmarksSpec:
         folder: of the bundle.
 
     Returns:
-        What the manifest says of it. Outputs of the graph, float32: `landmarks` ("batch", 136), 0 to 1 across the
-        crop; of a network that tells how far off its points may be, `confidences` ("batch", 68), 0 to 1: the
-        probability that a point is off by less than `TOLERANCE`, if it is off as Laplace's distribution says.
+        What the manifest says of it, with what it reached on the tests of its own run. Outputs of the graph, float32:
+        `landmarks` ("batch", 136), 0 to 1 across the crop; of a network that tells how far off its points may be,
+        `confidences` ("batch", 68), 0 to 1: the probability that a point is off by less than `TOLERANCE`, if it is off
+        as Laplace's distribution says.
 
     Raises:
         MienError: the checkpoint cannot be read, or does not locate all landmarks in a crop that robots cut; the file
@@ -43,7 +46,8 @@ def export_landmarks(checkpoint: Path, folder: Path) -> LandmarksSpec:
     sha256 = write_file(folder, "landmarks.onnx", export_module(graph, card.input))
     origin = f"{card.lineage_text} (trained with mien {version('mien')}, checkpoint {card.sha256[:12]})"
     file = File("landmarks.onnx", sha256, origin, " ".join([OWNERS, *card.licences]))
-    return LandmarksSpec(file, card.input, card.crop, *graph.names)
+    spec = LandmarksSpec(file, card.input, card.crop, *graph.names)
+    return LandmarksCard(spec, tuple(learned_from([card])), measured(checkpoint))
 
 
 class _Located(NamedOutputs):

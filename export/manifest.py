@@ -65,32 +65,31 @@ def check_cards(folders: Sequence[Path], cards: Sequence[Card]) -> None:
     _check_affect([(folder, name) for folder, card in zip(folders, cards, strict=True) for name in card.outputs.affect])
 
 
-def describe(cards: Sequence[Card], licences: Iterable[str]) -> Words:
-    """Say in words what checkpoints are.
-
-    Args:
-        cards: checked.
-        licences: terms beside those of the cards.
-    """
+def describe(cards: Sequence[Card]) -> Words:
+    """Say in words what checkpoints are, whose cards are checked."""
     labels = next((card.outputs.labels for card in cards if card.outputs.labels), ())
     affects = [name for card in cards for name in card.outputs.affect]
     spec, names = cards[0].input, _once(card.architecture for card in cards)
     last = " and ".join(_once(card.lineage[-1].data for card in cards))
     told = [*([f"{len(labels)} expressions ({', '.join(labels)})"] if labels else []), *affects]
-    data = _once(name for card in cards for step in card.lineage for name in step.data.split(JOINT))
-    taught = [step.teacher for card in cards for step in card.lineage]
-    weights = _once(name for name in (*(card.weights for card in cards), *taught) if name)
-    terms = _once([*(one for card in cards for one in card.licences), *licences])
+    terms = _once(one for card in cards for one in card.licences)
     return Words(
         name=re.sub(r"[^a-z0-9+]+", "-", f"{' '.join(names)} {last}".lower()).strip("-"),
         description=f"{_listed(told).capitalize()} from a face of {spec.width}x{spec.height} pixels "
         f"({spec.channels}), learned by {_listed(names)} on {last}.",
         licence=" ".join([OWNERS, *terms]),
         lineage="; ".join(_once(card.lineage_text for card in cards)),
-        data_sets=(*weights, *data, DETECTOR_DATA),
+        data_sets=(*learned_from(cards), DETECTOR_DATA),
         labels=labels,
         valence_arousal=_valence_arousal(labels, affects),
     )
+
+
+def learned_from(cards: Sequence[Card]) -> list[str]:
+    """Data sets that checkpoints, the weights that they started from, and their teachers have learned from."""
+    taught = [step.teacher for card in cards for step in card.lineage]
+    weights = _once(name for name in (*(card.weights for card in cards), *taught) if name)
+    return [*weights, *_once(name for card in cards for step in card.lineage for name in step.data.split(JOINT))]
 
 
 def part_names(cards: Sequence[Card]) -> tuple[str, ...]:

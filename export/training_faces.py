@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +13,7 @@ from trainer.data.crops import open_crops
 from trainer.data.sample import Tell
 from trainer.data.splits import draw
 from trainer.stages.checkpoint import load_card
-from trainer.stages.claim import Claim, read_claim
-from trainer.stages.material import Material
-
-_PLACE = re.compile(r"seed(\d+)/([a-z][a-z0-9_]*)(?:/fold(\d+))?")
-"""Of a job within its run."""
+from trainer.stages.trained_on import trained_on
 
 
 class TrainingFaces(NamedTuple):
@@ -48,13 +42,10 @@ def training_faces(checkpoint: Path, count: int, tell: Tell = lambda _done, _tot
         MienError: the checkpoint lies in no run, its data cannot be had, or they are of one class only.
     """
     card = load_card(checkpoint)
-    claim, stage_name, seed, fold = _find_run(checkpoint)
-    # Of tests on other data nothing is wanted here.
-    stage = msgspec.structs.replace(claim.recipe.stages[stage_name], tests=())
-    recipe = msgspec.structs.replace(claim.recipe, stages={**claim.recipe.stages, stage_name: stage})
-    material = Material(recipe, None if claim.root is None else Path(claim.root), claim.side, claim.without)
-    material.prepare([stage_name], seed + 1, tell)
-    train = material.part(stage_name, seed, fold).train
+    try:
+        stage, seed, train = trained_on(checkpoint, tell)
+    except MienError as error:
+        raise MienError(error.problem, f"{error.remedy}; or leave out int8") from error
     known = [label for label, pictures in train.class_counts.items() if pictures]
     if train.labels and len(known) < 2:
         raise MienError(
@@ -66,26 +57,3 @@ def training_faces(checkpoint: Path, count: int, tell: Tell = lambda _done, _tot
     numbers = draw(dataset, train.numbers, stage.target, count, seed)
     classes = train.classes[np.searchsorted(train.numbers, numbers)]
     return TrainingFaces(crops.pixels(numbers), train.labels, classes)
-
-
-class _Place(NamedTuple):
-    """Which job of a run left a checkpoint."""
-
-    claim: Claim
-    stage: str
-    seed: int
-    fold: int
-
-
-def _find_run(checkpoint: Path) -> _Place:
-    whole = checkpoint.resolve()
-    for run in whole.parents:
-        place = _PLACE.fullmatch(whole.relative_to(run).as_posix())
-        if place is not None and (run / "run.json").is_file():
-            claim = read_claim(run)
-            if place[2] in claim.recipe.stages:
-                return _Place(claim, place[2], int(place[1]), int(place[3] or 0))
-    raise MienError(
-        f"{checkpoint} lies in no run, which would say on what pictures it was trained",
-        "Export int8 from the run's own folder, or leave out int8",
-    )

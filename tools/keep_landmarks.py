@@ -15,13 +15,12 @@ from pathlib import Path
 import msgspec
 
 import mien.models
-from export.figures import measured
 from export.landmarks import export_landmarks
 from mien.errors import MienError
 from mien.models.cache import write_atomically
-from mien.models.own_landmarks import CARD, LandmarksCard
+from mien.models.own_landmarks import CARD
 from trainer.stages.checkpoint import load_card
-from trainer.stages.material import JOINT, names_renders
+from trainer.stages.material import names_renders
 
 PACKAGE = Path(mien.models.__path__[0])
 LICENCE = (
@@ -40,15 +39,13 @@ def keep(checkpoint: Path, folder: Path) -> None:
     if learned.weights or not all(names_renders(step.data) for step in learned.lineage):
         raise MienError(f"{checkpoint} has learned from more than renders", "Name a run on rendered data")
     with tempfile.TemporaryDirectory() as partial:
-        spec = export_landmarks(checkpoint, Path(partial))
-        data = (Path(partial) / spec.file.path).read_bytes()
-    own = msgspec.structs.replace(spec.file, licence=LICENCE)
-    spec = msgspec.structs.replace(spec, file=own)
-    sets = tuple(dict.fromkeys(name for step in learned.lineage for name in step.data.split(JOINT)))
-    card = LandmarksCard(spec, sets, measured(checkpoint))
-    write_atomically(folder / spec.file.path, data)
+        card = export_landmarks(checkpoint, Path(partial))
+        data = (Path(partial) / card.spec.file.path).read_bytes()
+    own = msgspec.structs.replace(card.spec.file, licence=LICENCE)
+    card = msgspec.structs.replace(card, spec=msgspec.structs.replace(card.spec, file=own))
+    write_atomically(folder / own.path, data)
     write_atomically(folder / CARD, msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
-    print(f"{folder / spec.file.path}: {len(data) / 1e6:.2f} MB")
+    print(f"{folder / own.path}: {len(data) / 1e6:.2f} MB")
 
 
 def main() -> None:

@@ -89,7 +89,8 @@ def personal(
         size: smoke takes minutes, study about an hour on rendered people.
         out: folder for everything; by default out/personal-DATA-SIZE.
         jobs: processes that work side by side and share the cores.
-        general: recipe of the general model, in a stage called general: a built-in one, or a yaml file.
+        general: recipe of the general model, in a stage called general: a built-in one, or a yaml file; or folder of a
+            trained network in its run, as out/default-rendered-study/seed0/whole_1: then only heads are trained.
         as_json: print the result as JSON instead of tables.
     """
     with _stopped_by_ctrl_c():

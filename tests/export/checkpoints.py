@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +60,47 @@ def save_network(folder: Path, network: Network, **keys: Any) -> Path:
 
 def save_answers(folder: Path) -> None:
     """Say that a job has tested the checkpoint: two people, one of them trained on, three of four faces right."""
-    Predictions(
+    given = Predictions(
         labels=LABELS,
         truth=np.array([0, 1, 2, 0]),
         probabilities=np.eye(3, dtype=np.float32)[[0, 1, 2, 1]],
-        valence_truth=None,
-        valence_predicted=None,
-        arousal_truth=None,
-        arousal_predicted=None,
         people=np.array(["a", "a", "b", "b"]),
-        names=np.array(["1", "2", "3", "4"]),
-        fold=np.zeros(4, np.int64),
-    ).save(answers_file(folder, "lab"))
+        **_of_pictures(4),
+    )
+    _save(folder, given, {"lab": JobTest("CK+", "by person", {"no face found": 2})})
+
+
+def save_landmark_answers(folder: Path, off: float, tests: Mapping[str, JobTest] | None = None) -> None:
+    """Say that a job has tested the checkpoint: all landmarks are off by a share of the distance of the eyes."""
+    truth = np.full((2, 68, 2), 0.5, np.float32)
+    given = Predictions(
+        labels=(),
+        truth=np.full(2, -1),
+        probabilities=None,
+        people=np.array(["a", "b"]),
+        landmark_truth=truth,
+        landmark_predicted=truth + np.array([off / 2, 0], np.float32),
+        landmark_visible=np.ones((2, 68), np.bool_),
+        interocular=np.full(2, 0.5, np.float32),
+        yaw=np.zeros(2, np.float32),
+        **_of_pictures(2),
+    )
+    _save(folder, given, tests or {"unseen": JobTest("renders faces", "by person", {})})
+
+
+def _of_pictures(count: int) -> dict[str, Any]:
+    names = np.array([f"{number}" for number in range(count)])
+    nothing = dict.fromkeys(("valence_truth", "valence_predicted", "arousal_truth", "arousal_predicted"))
+    return {"names": names, "fold": np.zeros(count, np.int64), **nothing}
+
+
+def _save(folder: Path, given: Predictions, tests: Mapping[str, JobTest]) -> None:
+    for source in tests:
+        given.save(answers_file(folder, source))
     write_job(
         folder,
         JobResult(
             architecture="", parameters=1, macs=1, has_classes=True, lineage="", trained=1.0, people=["b", "c"],
-            means={}, parts={}, epochs=[], tests={"lab": JobTest("CK+", "by person", {"no face found": 2})},
+            means={}, parts={}, epochs=[], tests=dict(tests),
         ),
     )  # fmt: skip

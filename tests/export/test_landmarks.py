@@ -14,7 +14,7 @@ import torch
 
 from export.bundle import export_bundle
 from export.landmarks import TOLERANCE, export_landmarks
-from mien.bundle import CropSpec, open_bundle
+from mien.bundle import Accuracy, Bundle, CropSpec, open_bundle
 from mien.errors import MienError
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box
@@ -23,7 +23,7 @@ from mien.models.default_bundle import default_bundle
 from mien.models.own_landmarks import own_landmarks
 from mien.runtime.backend import BackendOptions
 from mien.runtime.onnx_graph import graph_problems
-from tests.export.checkpoints import save_network, settled_network
+from tests.export.checkpoints import LABELS, save_answers, save_landmark_answers, save_network, settled_network
 from trainer.models import Network, Outputs
 from trainer.stages.checkpoint import load_card
 
@@ -46,12 +46,19 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def checkpoint(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_network(tmp_path_factory.mktemp("run") / "landmarks", network)
+    folder = save_network(tmp_path_factory.mktemp("run") / "landmarks", network)
+    save_landmark_answers(folder, 0.125)
+    return folder
 
 
-def test_a_robot_locates_what_was_trained(network: Network, checkpoint: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The default bundle with these landmarks."""
+    return export_bundle([default_bundle()], tmp_path_factory.mktemp("export") / "bundle", landmarks=checkpoint)
+
+
+def test_a_robot_locates_what_was_trained(network: Network, bundle: Bundle) -> None:
     before = open_bundle(default_bundle())
-    bundle = export_bundle([before.path], tmp_path / "bundle", landmarks=checkpoint)
     spec = bundle.manifest.landmarks
     assert spec is not None
     assert (spec.output, spec.confidence_output, spec.crop) == ("landmarks", "confidences", CropSpec("box", 0.2))
@@ -73,6 +80,46 @@ def test_a_robot_locates_what_was_trained(network: Network, checkpoint: Path, tm
     locator.close()
 
 
+def test_the_bundle_says_of_its_landmarks_what_is_so_of_the_new_network(
+    network: Network, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they take the place of others or are the first, in a bundle or beside a checkpoint."""
+    first, before = bundle.manifest, open_bundle(default_bundle()).manifest
+    assert before.landmarks is not None
+    assert first.licence.partition(" Landmarks ")[0] == before.licence.partition(" Landmarks ")[0]
+    assert before.landmarks.file.licence in before.licence
+    assert before.landmarks.file.licence not in first.licence
+    assert first.licence.endswith("Weights of somebody: MIT.")
+    assert first.data_sets == ("FER2013", "WIDER FACE (detector)", "IN (landmarks)", "CK+ (landmarks)")
+    own = [one for one in before.accuracy if "landmark" not in one.metric]
+    note = "1 of the people were trained on too"
+    assert own
+    assert list(first.accuracy[: len(own)]) == own
+    assert first.accuracy[len(own)] == Accuracy("landmark error", 0.125, "renders faces", "by person", 2, 2, note)
+    assert {one.value for one in first.accuracy[len(own) :]} == {0.125}
+
+    graph = (bundle.path / "landmarks.onnx").read_bytes()
+    monkeypatch.setattr("export.landmarks.export_module", lambda *_: graph)
+    other = save_network(tmp_path / "other", network, weights="", licences=("Terms of others.",))
+    save_landmark_answers(other, 0.25)
+    again = export_bundle([bundle.path], tmp_path / "again", landmarks=other).manifest
+    assert "Weights of somebody" not in again.licence
+    assert again.licence.count(" Landmarks ") == 1
+    assert again.data_sets == ("FER2013", "WIDER FACE (detector)", "CK+ (landmarks)")
+    assert {one.value for one in again.accuracy[len(own) :]} == {0.25}
+    assert "0.250" in (tmp_path / "again/README.md").read_text()
+
+    face = save_network(tmp_path / "face", settled_network("mini_xception", Outputs(LABELS), 1), licences=("Mine.",))
+    save_answers(face)
+    both = export_bundle([face], tmp_path / "both", landmarks=other).manifest
+    assert both.landmarks is not None
+    assert both.licence.endswith("Mine. Landmarks " + both.landmarks.file.licence)
+    assert both.backbone.files["fp32"].licence.endswith("Mine.")
+    assert both.data_sets == ("IN", "CK+", "WIDER FACE (detector)", "CK+ (landmarks)")
+    figures = {one.metric: one.value for one in both.accuracy}
+    assert (figures["accuracy"], figures["landmark error"]) == (0.75, 0.25)
+
+
 def test_the_graph_is_one_that_engines_take(checkpoint: Path, tmp_path: Path) -> None:
     export_landmarks(checkpoint, tmp_path)
     data = (tmp_path / "landmarks.onnx").read_bytes()
@@ -84,7 +131,7 @@ def test_the_graph_is_one_that_engines_take(checkpoint: Path, tmp_path: Path) ->
 
 def test_a_network_that_does_not_tell_scales_gives_no_confidences(tmp_path: Path) -> None:
     plain = settled_network("parts_subnet_48", Outputs(points="all"), 0, side=48)
-    spec = export_landmarks(save_network(tmp_path / "one", plain), tmp_path)
+    spec = export_landmarks(save_network(tmp_path / "one", plain), tmp_path).spec
     assert (spec.output, spec.confidence_output) == ("landmarks", None)
     assert spec.file.source.startswith("IN → CK+ (trained with mien")
     assert "Weights of somebody: MIT." in spec.file.licence

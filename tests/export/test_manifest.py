@@ -33,7 +33,7 @@ def test_what_a_teacher_has_learned_from_is_among_the_data(tmp_path: Path) -> No
     network = build_network("mini_xception", Outputs(LABELS), seed=0)
     card = load_card(save_network(tmp_path, network, weights="", licences=("Weights of a teacher: MIT.",)))
     taught = msgspec.structs.replace(card.lineage[0], data="rendered home", teacher="FER2013")
-    words = describe([msgspec.structs.replace(card, lineage=(taught, *card.lineage))], [])
+    words = describe([msgspec.structs.replace(card, lineage=(taught, *card.lineage))])
     assert words.lineage == "rendered home (taught by FER2013) → CK+"
     assert words.data_sets[:3] == ("FER2013", "rendered home", "CK+")
     assert "Weights of a teacher: MIT." in words.licence

@@ -12,7 +12,7 @@ from trainer.personal.settings import Settings, Size
 from trainer.stages.state import first_difference
 
 _FILE = "study.json"
-_MUST_BE_EQUAL = ("settings", "size", "data", "root", "general", "learners")
+_MUST_BE_EQUAL = ("settings", "size", "data", "root", "general", "checkpoint_sha256", "learners")
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -20,10 +20,12 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     Attributes:
         settings: of the study.
-        size: of the general model's recipe.
+        size: of the study, and of the general model's recipe.
         data: `RENDERED`, or the root's name.
         root: absolute path of the data sets; None for renders.
-        general: name of the recipe, without its folder.
+        general: name of the recipe, without its folder; of a checkpoint, the run's folder and its place there.
+        checkpoint: absolute path of the general model's folder; None where the recipe is trained here.
+        checkpoint_sha256: of the checkpoint's weights; empty where there is none.
         people: who takes part.
         learners: settings of the ways of learning, by name.
         command: that was given last.
@@ -36,6 +38,8 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     data: str
     root: str | None
     general: str
+    checkpoint: str | None = None
+    checkpoint_sha256: str = ""
     people: tuple[str, ...] = ()
     learners: dict[str, dict[str, float]]
     command: str

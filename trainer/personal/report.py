@@ -115,6 +115,7 @@ def _facts(result: StudyResult) -> list[tuple[str, str]]:
         people += f" (seeds of the domain person; chosen for nothing, {DEVELOPMENT_SEED} and above were)"
     return [
         ("data", result.data),
+        ("general model", result.general),
         ("people", people),
         ("pictures of each", str(own.frames or "all there are") + ", four seconds apart"),
         ("seeds", f"{result.seeds} of {own.seeds}"),

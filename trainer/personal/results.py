@@ -36,6 +36,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         size: smoke or study.
         data: "rendered", or the root's name.
+        general: the general model in words.
         command: that repeats it.
         machine: processor, cores and load at the start.
         versions: of Python, torch and mien.
@@ -50,6 +51,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     size: str
     data: str
+    general: str
     command: str
     machine: str
     versions: dict[str, str]
@@ -117,6 +119,7 @@ def gather(
     learners: dict[str, dict[str, float]],
     size: str,
     data: str,
+    general: str,
     command: str,
     machine: str,
     versions: dict[str, str],
@@ -129,6 +132,7 @@ def gather(
         learners: settings of the ways of learning, by name.
         size: of the study.
         data: name of the data.
+        general: the general model in words.
         command: that repeats it.
         machine: that it ran on.
         versions: of what it ran with.
@@ -152,6 +156,7 @@ def gather(
     return StudyResult(
         size=size,
         data=data,
+        general=general,
         command=command,
         machine=machine,
         versions=versions,

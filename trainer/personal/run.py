@@ -2,11 +2,11 @@
 
 out/personal-rendered-smoke/
     study.json                      what is run here
-    general/                        the run of the general model's recipe (`trainer.stages.run`)
+    general/                        the run of the general model's recipe (`trainer.stages.run`); none for a checkpoint
     seed0/statistics.safetensors    of what the general model was trained on
     seed0/PERSON/SHIFT.safetensors  embeddings of a person's pictures
     seed0/PERSON-learning/          a job: measured.json once it is done
-    seed0/PERSON-no_transfer/       likewise
+    seed0/PERSON-no_transfer/       likewise; none for a checkpoint
     report.json, report.html, report.md
 """
 
@@ -23,9 +23,10 @@ from lightning_fabric import Fabric
 from mien.benchmark.machine import machine_facts
 from mien.errors import MienError
 from trainer.data.output import sole_writer
+from trainer.data.sample import Tell
 from trainer.personal import learning, no_transfer
 from trainer.personal.claim import Claim, check_claim, read_claim, write_claim
-from trainer.personal.general import FOLDER, STAGE, open_general
+from trainer.personal.general import FOLDER, STAGE, General, choose_general, open_general
 from trainer.personal.measured import Measured, read_measured, write_measured
 from trainer.personal.people import OWN_SHIFT, People, Person, embed
 from trainer.personal.report import write_report
@@ -52,7 +53,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         size: smoke or study.
         out: folder of the study; None = out/personal-DATA-SIZE.
         workers: processes that do jobs side by side.
-        general: recipe whose stage `general` is the general model: name of a built-in one, or path of a yaml file.
+        general: recipe whose stage `general` is the general model: name of a built-in one, or path of a yaml file; or
+            folder of a checkpoint in its run, which is the general model of all repetitions. With a checkpoint nothing
+            but heads is trained: not "no transfer" either, which depends on its architecture only.
         settings: None = those of the size.
     """
 
@@ -81,10 +84,20 @@ class Study:
         """Of the people: a real one is as it is."""
         return self.claim.settings.shifts if self.claim.root is None else (OWN_SHIFT,)
 
+    def general_folder(self, seed: int) -> Path:
+        """Of the general model of a repetition."""
+        return Path(self.claim.checkpoint or self.folder / FOLDER / f"seed{seed}" / STAGE)
+
+    def general(self, seed: int, fabric: Fabric, tell: Tell = lambda _done, _total: None) -> General:
+        """The general model of a repetition."""
+        file = self.folder / ("" if self.claim.checkpoint else f"seed{seed}") / "statistics.safetensors"
+        return open_general(self.general_folder(seed), file, fabric, tell)
+
     def jobs(self) -> list[Job]:
         """All of them, seed by seed: of each person what is learned from labels, and what from nothing."""
         own = self.claim.settings
-        seeds = {_LEARNING: own.seeds, _NO_TRANSFER: min(own.seeds, own.seeds_without_transfer)}
+        from_nothing = 0 if self.claim.checkpoint else min(own.seeds, own.seeds_without_transfer)
+        seeds = {_LEARNING: own.seeds, _NO_TRANSFER: from_nothing}
         return [
             Job(NAME, f"{person}-{kind}", seed)
             for seed in range(own.seeds)
@@ -105,7 +118,7 @@ class Study:
     def _learn(
         self, person: str, seed: int, fabric: Fabric, _own: Path, tell: Callable[[Trained], None]
     ) -> list[Measured]:
-        general = open_general(self.folder, seed, fabric)
+        general = self.general(seed, fabric)
         by_shift = {}
         for shift in self.shifts():
             file = self.folder / f"seed{seed}" / person / f"{shift:g}.safetensors"
@@ -122,7 +135,7 @@ class Study:
     def _train(
         self, person: str, seed: int, fabric: Fabric, own: Path, tell: Callable[[Trained], None]
     ) -> list[Measured]:
-        card = load_card(self.folder / FOLDER / f"seed{seed}" / STAGE)
+        card = load_card(self.general_folder(seed))
         examples = self.people.examples(Person(person, OWN_SHIFT), card)
         done = iter(range(1, 10**6))
         total = 2 * self.claim.settings.folds
@@ -147,27 +160,32 @@ def run_study(options: Options, progress: Progress) -> tuple[StudyResult, Path]:
         claim = msgspec.structs.replace(claim, people=study.people.names())
         write_claim(folder, claim)
         study = Study(claim, folder)
-        run_recipe(
-            RecipeOptions(
-                recipe=options.general,
-                data=options.data,
-                size=options.size,
-                out=folder / FOLDER,
-                workers=options.workers,
-                seeds=claim.settings.seeds,
-            ),
-            progress,
-        )
-        card = load_card(folder / FOLDER / "seed0" / STAGE)
+        if claim.checkpoint is None:
+            _train_general(options, folder, claim.settings.seeds, progress)
+        fabric = make_fabric()
+        seeds = range(claim.settings.seeds)  # here, as two jobs at once would write the same statistics
+        cards = [study.general(seed, fabric, progress.prepared).card for seed in seeds]
         for person in claim.people:
             for shift in study.shifts():
-                study.people.examples(Person(person, shift), card, progress.prepared)
+                study.people.examples(Person(person, shift), cards[0], progress.prepared)
         jobs = study.jobs()
         undone = [job for job in jobs if read_measured(folder / job.place) is None]
         progress.planned(dict.fromkeys(undone, 1), len(jobs) - len(undone))
         fresh = study if options.workers == 1 else Study(claim, folder)
         run_jobs(undone, fresh.work, options.workers, lambda job, event: progress.told(job, event, None))
         return report_study(folder)
+
+
+def _train_general(options: Options, folder: Path, seeds: int, progress: Progress) -> None:
+    recipe = RecipeOptions(
+        recipe=options.general,
+        data=options.data,
+        size=options.size,
+        out=folder / FOLDER,
+        workers=options.workers,
+        seeds=seeds,
+    )
+    run_recipe(recipe, progress)
 
 
 def report_study(folder: Path) -> tuple[StudyResult, Path]:
@@ -190,11 +208,19 @@ def report_study(folder: Path) -> tuple[StudyResult, Path]:
         learners=claim.learners,
         size=claim.size,
         data=claim.data,
+        general=_general_words(claim),
         command=claim.command,
         machine=claim.machine,
         versions=claim.versions,
     )
     return result, write_report(result, folder)
+
+
+def _general_words(claim: Claim) -> str:
+    if claim.checkpoint is None:
+        return f"recipe {claim.general}, trained anew for each seed"
+    whose = f"checkpoint {claim.general} ({claim.checkpoint_sha256[:12]})"
+    return f"{whose}, the same for all seeds; “no transfer” is left out"
 
 
 def _claim(options: Options) -> Claim:
@@ -209,17 +235,18 @@ def _claim(options: Options) -> Claim:
     check(settings)
     facts = machine_facts()
     data = RENDERED if is_rendered else root.resolve().name
+    general = choose_general(options.general)
     words = ["mien-train", NAME, "--data", data, "--size", options.size]
-    words += (
-        ["--general", Path(options.general).name] if options.general != Options(data="", size="smoke").general else []
-    )
+    words += ["--general", general.name] if options.general != Options(data="", size="smoke").general else []
     words += ["--jobs", str(options.workers)] if options.workers > 1 else []
     return Claim(
         settings=settings,
         size=options.size,
         data=data,
         root=None if is_rendered else str(root.resolve()),
-        general=Path(options.general).name,
+        general=general.name,
+        checkpoint=general.checkpoint,
+        checkpoint_sha256=general.sha256,
         learners={name: {key: float(value) for key, value in vars(one).items()} for name, one in learning.WAYS.items()},
         command=shlex.join(words),
         machine=f"{facts['CPU']}; at the start {facts['other load']}",

@@ -54,7 +54,8 @@ def study(of_arm: dict[str, float] = ERRORS, people: int = 4, settings: Settings
     }
     versions = {"torch": "2"}
     return gather(
-        found, settings, learners={}, size="study", data="rendered", command="mien-train personal", machine="2 cores",
+        found, settings, learners={}, size="study", data="rendered", general="recipe tiny",
+        command="mien-train personal", machine="2 cores",
         versions=versions,
     )  # fmt: skip
 

@@ -12,12 +12,15 @@ import pytest
 
 from mien.errors import MienError
 from mien.models.cache import cache_folder
+from tests.export.checkpoints import save_network, settled_network
 from tests.trainer.data.layouts import write_affectnet_lists, write_amigos
 from trainer.__main__ import app
-from trainer.personal.measured import FILE
+from trainer.models import Outputs, build_network
+from trainer.personal.measured import FILE, read_measured
 from trainer.personal.run import Options, run_study
 from trainer.personal.settings import SIZES, Settings
 from trainer.show import run_progress
+from trainer.stages.checkpoint import load_card, save_checkpoint
 
 RECIPE = """
 name: tiny
@@ -51,7 +54,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tiny.yaml"
 
 
-def run(recipe: Path, out: Path, data: str = "rendered", settings: Settings = SETTINGS) -> dict[str, Any]:
+def run(recipe: Path | str, out: Path, data: str = "rendered", settings: Settings = SETTINGS) -> dict[str, Any]:
     options = Options(data=data, size="smoke", out=out, general=str(recipe), settings=settings)
     try:
         with run_progress() as shown:
@@ -93,6 +96,71 @@ def test_a_study_of_rendered_people_goes_on_where_it_stopped(
     changed = msgspec.structs.replace(SETTINGS, frames=21)
     with pytest.raises(MienError, match=r"settings\.frames is 20 there, 21 here"):
         run(recipe, out, settings=changed)
+
+
+def test_a_checkpoint_is_the_general_model_of_all_repetitions(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = msgspec.structs.replace(SETTINGS, people=1, shifts=(1.0,), few=(1,))
+    trained = run(recipe, tmp_path / "first", settings=few)
+    (tmp_path / "first/general").rename(tmp_path / "whole")
+    checkpoint = tmp_path / "whole/seed0/general"
+
+    def train(*_: object) -> None:
+        raise AssertionError("a general model is trained")
+
+    monkeypatch.setattr("trainer.personal.run.run_recipe", train)
+    out, twice = tmp_path / "out", msgspec.structs.replace(few, seeds=2, seeds_without_transfer=2)
+    found = run(str(checkpoint), out, settings=twice)
+    assert found["seeds"] == 2
+    assert sorted(path.parent.name for path in out.glob(f"seed*/*/{FILE}")) == ["100-learning"] * 2
+    assert not (out / "general").exists()
+    one, other = (
+        {tuple(entry.key): entry.figures for entry in read_measured(folder / "seed0/100-learning") or []}
+        for folder in (tmp_path / "first", out)
+    )
+    assert one.keys() == other.keys()
+    for key, figures in one.items():
+        assert other[key]["valence_rmse"] == pytest.approx(figures["valence_rmse"], abs=1e-6)
+    divided = [read_measured(out / f"seed{seed}/100-learning") or [] for seed in range(2)]
+    of_ridge = [next(row for row in rows if row.key == ("transfer", "frames", "ridge", "", 0.0)) for rows in divided]
+    assert len({row.figures["valence_rmse"] for row in of_ridge}) == 2  # folds of their own
+
+    assert "recipe tiny.yaml" in trained["general"]
+    sha256 = load_card(checkpoint).sha256
+    assert "checkpoint whole/seed0/general" in found["general"]
+    assert sha256[:12] in found["general"]
+    assert "--general whole/seed0/general" in found["command"]
+    app(["report", str(out)], result_action="return_value")
+    assert "RMSE with all labels < without transfer" in capsys.readouterr().out
+    page = (out / "report.md").read_text()
+    assert str(tmp_path) not in page + (out / "report.html").read_text()
+    missing = [line for line in page.splitlines() if line.startswith("| ") and "without transfer" in line]
+    assert missing
+    assert all("– not measured" in line or "not judged" in line for line in missing)
+
+    with pytest.raises(MienError, match=r"general is whole/seed0/general there, tiny\.yaml here"):
+        run(recipe, out, settings=twice)
+    card = load_card(checkpoint)
+    save_checkpoint(checkpoint, build_network(card.architecture, card.outputs, 5, image_side=card.image_side), card)
+    with pytest.raises(MienError, match=rf"checkpoint_sha256 is {sha256[:30]}.* there"):
+        run(str(checkpoint), out, settings=twice)
+
+
+def test_a_checkpoint_that_cannot_be_used_is_said_before_anything_runs(tmp_path: Path) -> None:
+    place = tmp_path / "whole/seed0/general"
+    place.mkdir(parents=True)
+    with pytest.raises(MienError, match="general holds no checkpoint"):
+        run(str(place), tmp_path / "out")
+    for labels, affect, problem in (
+        (("anger", "fear"), ("valence",), "does not tell expressions, valence and arousal"),
+        ((), ("valence", "arousal"), "does not tell expressions, valence and arousal"),
+        (("anger", "fear"), ("valence", "arousal"), "lies in no run"),
+    ):
+        save_network(place, settled_network("mini_xception", Outputs(labels, affect), 0))  # type: ignore[arg-type]
+        with pytest.raises(MienError, match=problem):
+            run(str(place), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_study_of_amigos_has_no_classes_and_no_shifts(recipe: Path, tmp_path: Path) -> None:

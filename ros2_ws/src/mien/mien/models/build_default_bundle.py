@@ -21,6 +21,7 @@ from mien.bundle import (
     File,
     HeadFile,
     InputSpec,
+    LandmarksSpec,
     Manifest,
     ValenceArousalSpec,
     encode_manifest,
@@ -37,6 +38,8 @@ LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutr
 """The network's outputs in order (FER2013's: angry, disgust, fear, happy, sad, surprise, neutral)."""
 
 DETECTOR_DATA = "WIDER FACE (detector)"
+_LANDMARKS = " (landmarks)"
+"""After the data sets of a landmark network."""
 
 _NOTE = (
     "A smoke check: three people make half of the faces, fear does not occur, disgust, anger and surprise hardly do."
@@ -69,7 +72,7 @@ def write_default_bundle(detector_path: Path, network_path: Path, folder: Path, 
         split=split,
     )
     write_atomically(folder / landmarks.card.spec.file.path, landmarks.model)
-    manifest = _with_landmarks(manifest, landmarks.card)
+    manifest = with_landmarks(manifest, landmarks.card)
     write_atomically(folder / "manifest.json", encode_manifest(manifest))
 
 
@@ -116,14 +119,23 @@ def _manifest(detector: File, backbone: File, head: File, split: SplitNetwork) -
     )
 
 
-def _with_landmarks(manifest: Manifest, card: LandmarksCard) -> Manifest:
+def with_landmarks(manifest: Manifest, card: LandmarksCard) -> Manifest:
+    """What a bundle says of itself with a landmark network, in place of the one that it has."""
+    former = manifest.landmarks
+    licence = manifest.licence if former is None else manifest.licence.removesuffix(_terms(former))
+    sets = [name for name in manifest.data_sets if not name.endswith(_LANDMARKS)]
+    figures = [one for one in manifest.accuracy if not one.metric.endswith("landmark error")]
     return msgspec.structs.replace(
         manifest,
         landmarks=card.spec,
-        licence=f"{manifest.licence} Landmarks {card.spec.file.licence}",
-        data_sets=(*manifest.data_sets, *(f"{name} (landmarks)" for name in card.data_sets)),
-        accuracy=(*manifest.accuracy, *card.accuracy),
+        licence=licence + _terms(card.spec),
+        data_sets=(*sets, *(name + _LANDMARKS for name in card.data_sets)),
+        accuracy=(*figures, *card.accuracy),
     )
+
+
+def _terms(landmarks: LandmarksSpec) -> str:
+    return f" Landmarks {landmarks.file.licence}"
 
 
 def _head_spec(embedding_size: int) -> HeadSpec:
