@@ -15,6 +15,7 @@ from trainer.data.output import output_errors
 from trainer.evaluate.ensembles import combine_predictions, member_figures
 from trainer.evaluate.predictions import Training, load_predictions, pool, test_result
 from trainer.evaluate.trends import judge
+from trainer.stages.checkpoint import load_card
 from trainer.stages.claim import RENDERED, Claim
 from trainer.stages.job_result import JobResult, answers_file, read_job
 from trainer.stages.jobs import AGAIN, Job
@@ -90,7 +91,7 @@ def _stage(jobs: list[Job], finished: Finished, claim: Claim, folder: Path) -> S
         lineage=results[0].lineage,
         folds=len(jobs),
         trained=results[0].trained,
-        figures=_figures(jobs, finished),
+        figures=_figures(jobs, finished) | _temperature(jobs, claim, folder),
         parts={part: _sum(result.parts[part] for result in results) for part in results[0].parts},
         epochs=[result.epochs for result in results],
         tests={source: _test(source, jobs, finished, claim, folder) for source in results[0].tests},
@@ -180,6 +181,14 @@ def _figures(jobs: Sequence[Job], finished: Finished) -> dict[str, float]:
         "macs": results[0].macs,
         **_of_chain(passed),
     }
+
+
+def _temperature(jobs: Sequence[Job], claim: Claim, folder: Path) -> dict[str, float]:
+    """Mean over folds of that by which the logits of the classes were divided; nothing where that was not wanted."""
+    if not claim.recipe.stages[jobs[0].stage].calibrate:
+        return {}
+    steps = [load_card(folder / job.place).lineage[-1] for job in jobs]
+    return {"temperature": float(np.mean([step.temperature for step in steps]))}
 
 
 def _score(score: float, result: JobResult) -> dict[str, float]:

@@ -367,6 +367,9 @@ def test_a_network_learns_from_a_teacher_keeps_its_classes_and_is_calibrated(roo
     assert len(first.licences) == 1
     assert first.lineage[0].temperature > 0
     assert first.lineage[0].temperature != 1
+    shown = {stage["stage"]: stage["figures"].get("temperature") for stage in read(folder)["stages"]}
+    assert shown == {"first": first.lineage[0].temperature, "alone": alone.lineage[0].temperature}
+    assert "temperature of the classes" in (folder / "report.html").read_text()
     recipe["every"]["distil"]["weight"] = 2
     with pytest.raises(
         MienError, match=r"the stage first was trained otherwise \(stages\.first\.distil\.weight is 0\.5"

@@ -94,7 +94,7 @@ def stage_view(name: str, runs: Sequence[StageResult], recipe: Recipe) -> StageV
     members = runs[0].members
     shown = (
         *("epochs", "images_seen", "chain_images_seen", "seconds_per_epoch"),
-        *("training_loss", "training_accuracy", "training_landmark_error"),
+        *("training_loss", "training_accuracy", "training_landmark_error", "temperature"),
     )
     figures = [run.figures for run in runs]
     facts = [

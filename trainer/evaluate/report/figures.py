@@ -30,6 +30,7 @@ _NAMES: dict[str, tuple[str, Unit]] = {
     "mean_member_accuracy": ("accuracy, mean of the members", "share"),
     "parameters": ("parameters", "count"),
     "macs": ("multiply-accumulates per picture", "count"),
+    "temperature": ("temperature of the classes, by calibrate", "number"),
     "training_loss": ("training loss", "number"),
     "landmark_error": ("landmark error", "share"),  # of the distance of the eyes' outer corners
     "visible_landmark_error": ("landmark error, points that can be seen", "share"),
