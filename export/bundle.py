@@ -39,9 +39,10 @@ from mien.expression.combining import Rule
 from mien.expression.head import Head
 from mien.expression.head_file import encode_head
 from mien.expression.recogniser import Recogniser
-from mien.models.build_default_bundle import with_landmarks
-from mien.models.default_bundle import default_bundle
-from mien.models.own_landmarks import LandmarksCard
+from mien.models.build_bundle import with_landmarks
+from mien.models.fetch import fetch
+from mien.models.own_networks import LandmarksCard
+from mien.models.yunet import yunet_detector
 from mien.personal.samples import BaseHead, Tensors
 from mien.runtime.backend import BackendOptions
 from trainer.data.face_squares import landmarks_model
@@ -127,8 +128,9 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
         known = calibration_pictures(sources, cards[0].input, tell=wanted.tell)
     say("fp32: writing the graph, and comparing it with torch")
     fp32 = export_graph(networks, wanted.has_feature_map)
-    base = open_bundle(default_bundle())
-    detector, landmarks = base.manifest.detector, _write_landmarks(folder, cards[0], wanted)
+    data, detector = yunet_detector(fetch("yunet"))
+    write_file(folder, detector.file.path, data)
+    landmarks = _write_landmarks(folder, cards[0], wanted)
     words = describe(cards)
     by = f"trained with mien {version('mien')}, checkpoint {' and '.join(card.sha256[:12] for card in cards)}"
     origin = f"{words.lineage} ({by})", words.licence
@@ -138,7 +140,6 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
     def int8() -> bytes:
         return quantize(fp32, known, Head(spec, tensors, len(words.labels), size), wanted.tell)
 
-    write_file(folder, detector.file.path, base.read(detector.file))
     backbone = BackboneSpec(
         files=_write_precisions(folder, fp32, ["fp32", *precisions], int8, origin, say),
         input=_input(cards[0], say),

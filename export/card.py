@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mien.bundle import Accuracy, File, Manifest
+from mien.models.build_bundle import describe_bundle
+from mien.models.fetch import fetch
+from mien.models.own_networks import ExpressionCard, LandmarksCard
+from mien.models.yunet import yunet_detector
 from trainer.stages.material import names_renders
 
 _USE = (
@@ -59,6 +63,16 @@ def model_card(manifest: Manifest) -> bytes:
         "`mien bench` measures them on a machine.",
     ]
     return ("\n\n".join(sections) + "\n").encode()
+
+
+def default_model_card(expression: ExpressionCard, landmarks: LandmarksCard) -> bytes:
+    """Write the card of the default bundle, were these its networks.
+
+    Raises:
+        MienError: its detector cannot be fetched.
+    """
+    _, detector = yunet_detector(fetch("yunet"))
+    return model_card(describe_bundle(detector, expression, landmarks))
 
 
 def _has_learned_from_renders(lineage: str) -> bool:

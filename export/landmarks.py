@@ -13,7 +13,7 @@ from export.manifest import OWNERS, learned_from
 from export.output import write_file
 from mien.bundle import File, LandmarksSpec
 from mien.errors import MienError
-from mien.models.own_landmarks import LandmarksCard
+from mien.models.own_networks import LandmarksCard
 from trainer.models import Network
 from trainer.stages.checkpoint import Card, open_network
 

@@ -14,7 +14,7 @@ from mien.errors import MienError
 from mien.expression.circumplex import CITATION, RUSSELL_MEHRABIAN_1977
 from mien.expression.combining import Rule
 from mien.expression.head import HeadSpec
-from mien.models.build_default_bundle import DETECTOR_DATA
+from mien.models.build_bundle import DETECTOR_DATA
 from trainer.stages.checkpoint import Card
 from trainer.stages.material import JOINT
 

@@ -27,7 +27,7 @@ from export.quantize import find_roundings
 from mien.bundle import open_bundle
 from mien.errors import MienError, require
 from mien.models.default_bundle import default_bundle
-from mien.models.own_landmarks import own_landmarks
+from mien.models.own_networks import own_landmarks
 from mien.networks import LARGEST_BATCH
 from mien.runtime.tensorrt import build_engine, profile_of
 from trainer.models import ARCHITECTURES, Network, Outputs, build_network

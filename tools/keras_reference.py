@@ -70,12 +70,12 @@ def cut(manifest: Path) -> tuple[list[int], Any]:
 
     from mien.bundle import open_bundle
     from mien.expression.recogniser import Recogniser
-    from mien.models.default_bundle import default_bundle
+    from mien.models.default_bundle import built_bundle
     from mien.runtime.backend import BackendOptions
     from trainer.evaluate.evaluation import cut_faces
     from trainer.evaluate.faces import read_face_manifest
 
-    bundle = open_bundle(default_bundle())
+    bundle = open_bundle(built_bundle("fer2013"))
     faces, batch, left_out = cut_faces(Recogniser(bundle, BackendOptions()), read_face_manifest(manifest))
     if left_out:
         sys.exit(f"keras_reference: {len(left_out)} faces cannot be had: {left_out[0][1]}")

@@ -36,7 +36,7 @@ from mien.faces.landmarks import LandmarkLocator
 from mien.faces.quality import shape_of
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
-from mien.models.own_landmarks import own_landmarks
+from mien.models.own_networks import own_landmarks
 from mien.pipeline import Frame, Pipeline, PipelineSettings
 from mien.runtime.backend import BackendOptions
 from trainer.data import ert

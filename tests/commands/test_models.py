@@ -11,6 +11,7 @@ from mien.bundle import open_bundle
 from mien.commands.models import app
 from mien.errors import MienError
 from mien.models.catalogue import catalogue
+from mien.models.default_bundle import built_bundle, default_bundle
 from mien.models.fetch import fetch
 
 
@@ -54,9 +55,21 @@ def test_licences_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_fetch_gives_what_the_robot_needs(capsys: pytest.CaptureFixture[str]) -> None:
     run("fetch")
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
-    assert set(lines) == {"yunet", "mini_xception", "demo_video", "default bundle"}
+    assert set(lines) == {"yunet", "demo_video", "default bundle"}
     assert Path(lines["demo_video"]).suffix == ".mp4"
     open_bundle(Path(lines["default bundle"])).verify()
+
+
+def test_bundle_prints_the_folder_of_the_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, bundle in (
+        ([], default_bundle()),
+        (["default"], default_bundle()),
+        (["fer2013"], built_bundle("fer2013")),
+    ):
+        run("bundle", *words)
+        assert capsys.readouterr().out == f"{bundle}\n"
+    with pytest.raises(MienError, match=r"no bundle 'fer'.*default, fer2013"):
+        run("bundle", "fer")
 
 
 def test_fetch_all_leaves_npm_models_out_without_npm(

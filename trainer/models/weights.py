@@ -19,8 +19,8 @@ import torchvision.models
 from torch import Tensor
 
 from mien.errors import MienError, require
-from mien.models.build_default_bundle import LABELS
 from mien.models.catalogue import find_model
+from mien.models.fer2013 import LABELS
 from mien.models.fetch import fetch
 from mien.models.mini_xception import convert_mini_xception
 from trainer.models.network import Network, Outputs
@@ -115,6 +115,9 @@ _PACKAGES = {
     "mobilenet_v2": _Package("mobilenet_v2_imagenet", _load_mobilenet_v2, "IN"),
     "efficientnet_lite0": _Package("efficientnet_lite0_imagenet", _load_efficientnet_lite0, "IN"),
 }
+
+PACKAGE_LINEAGES = frozenset(package.lineage for package in _PACKAGES.values())
+"""What weights of packages were trained on, as `StartWeights` says it."""
 
 
 def _read(model: str) -> dict[str, Tensor]:

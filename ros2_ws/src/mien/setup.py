@@ -6,7 +6,7 @@ setup(
     name="mien",
     version="0.1.0",
     packages=find_packages(include=["mien", "mien.*"]),
-    package_data={"mien": ["**/*.json", "**/*.onnx"]},
+    package_data={"mien": ["**/*.json", "**/*.md", "**/*.onnx", "**/*.safetensors"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/mien"]),
         ("share/mien", ["package.xml"]),

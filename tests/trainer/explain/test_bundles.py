@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from export.bundle import export_bundle
 from mien.bundle import open_bundle
 from mien.errors import MienError
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle, default_bundle
 from tests.conftest import EMBEDDING, SIZE_PX, small_backbone, write_bundle
 from tests.export.checkpoints import LABELS, noise, save_network, settled_network
 from trainer.explain.bundles import ExplainedBundle
@@ -39,10 +39,10 @@ def test_bundle_and_checkpoints_give_the_same_maps(tmp_path: Path) -> None:
     bundle.close()
 
 
-def test_the_default_bundle_looks_where_its_network_does() -> None:
+def test_the_packages_network_looks_where_it_does_in_torch() -> None:
     """Its embedding are means as nine taps see them."""
-    bundle = ExplainedBundle(open_bundle(default_bundle()))
-    labels = open_bundle(default_bundle()).manifest.labels
+    bundle = ExplainedBundle(open_bundle(built_bundle("fer2013")))
+    labels = open_bundle(built_bundle("fer2013")).manifest.labels
     network = build_network("mini_xception", Outputs(labels), 0)
     load_start_weights(network, "package")
     image = noise(network, 1)[0].numpy()

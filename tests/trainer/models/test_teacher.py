@@ -9,7 +9,7 @@ import torch
 
 from mien.bundle import InputSpec
 from mien.errors import MienError
-from mien.models.build_default_bundle import LABELS
+from mien.models.fer2013 import LABELS
 from trainer.models import Outputs, build_network
 from trainer.models.teacher import as_input, load_teacher
 from trainer.models.weights import load_start_weights

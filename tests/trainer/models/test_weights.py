@@ -12,7 +12,7 @@ import torch
 import torchvision.models
 
 from mien.errors import MienError
-from mien.models.build_default_bundle import LABELS
+from mien.models.fer2013 import LABELS
 from mien.models.fetch import fetch
 from mien.models.mini_xception import convert_mini_xception
 from mien.runtime.backend import BackendOptions, Model, load_network

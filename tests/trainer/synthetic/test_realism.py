@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mien.bundle import open_bundle
 from mien.errors import MienError
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle
 from trainer.data.synthetic.domains import DOMAINS
 from trainer.data.synthetic.realism import (
     MEASURED,
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.slow
 def test_models_trained_on_photographs_find_and_read_the_renders(small_studio: Studio) -> None:
-    result = measure_realism(open_bundle(default_bundle()), renders_per_class=10)
+    result = measure_realism(open_bundle(built_bundle("fer2013")), renders_per_class=10)
     console = Console(record=True, width=200)
     show_realism(result, console)
     table = console.export_text()

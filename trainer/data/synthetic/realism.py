@@ -33,7 +33,7 @@ MEASURING_SEED = 90_002
 
 SIDE = 192
 MEASURED = ("neutral", "happiness", "surprise", "fear", "disgust", "anger", "sadness")
-"""The classes that the default bundle knows; it knows no contempt."""
+"""The classes that the network of the package `fer` knows; it knows no contempt."""
 
 
 class ClassFigures(msgspec.Struct, frozen=True):
@@ -85,7 +85,10 @@ def measure_realism(bundle: Bundle, renders_per_class: int = 200, seed: int = ME
     """
     labels = bundle.manifest.labels
     if unknown := set(MEASURED) - set(labels):
-        raise MienError(f"{bundle.path} does not know {', '.join(sorted(unknown))}", "Measure with the default bundle")
+        raise MienError(
+            f"{bundle.path} does not know {', '.join(sorted(unknown))}",
+            "Measure with the one of: mien models bundle fer2013",
+        )
     detector = make_detector(bundle, "yunet", 0, 0.0, BackendOptions())
     recogniser = Recogniser(bundle, BackendOptions())
     counts = {label: np.zeros(len(labels), int) for label in MEASURED}

@@ -11,7 +11,7 @@ from pathlib import Path
 from mien.benchmark.machine import machine_facts
 from mien.bundle import open_bundle
 from mien.errors import MienError
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle
 from trainer.data.output import whole_file
 from trainer.data.synthetic.assets import ARCHIVE
 from trainer.data.synthetic.dataset import VERSION
@@ -34,7 +34,7 @@ def main() -> None:
     if arguments.renders < 1:
         parser.error("--renders: give at least 1")
     try:
-        page = report(measure_realism(open_bundle(default_bundle()), arguments.renders))
+        page = report(measure_realism(open_bundle(built_bundle("fer2013")), arguments.renders))
         if arguments.save:
             save(page, arguments.save)
     except MienError as error:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from mien.models.catalogue import Model, catalogue, find_model
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle, default_bundle
 from mien.models.fetch import cached_file, fetch, is_fetched
 
 app = cyclopts.App(name="models", help="Fetch and list the models that mien uses, with their licences.")
@@ -40,6 +40,16 @@ def fetch_models(
         print(f"{model.name}: {fetch(model.name)}")
     if not names:
         print(f"default bundle: {default_bundle()}")
+
+
+@app.command(name="bundle")
+def build_bundle(name: str = "default") -> None:
+    """Print the folder of a bundle that mien builds itself, which is built where it is not there yet.
+
+    Args:
+        name: default; or fer2013, with the network of the package fer in place of mien's own.
+    """
+    print(built_bundle(name))
 
 
 @app.command(name="list")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from importlib import resources
 from typing import Annotated, Literal
 
 import msgspec
 
-from mien.bundle import Sha256
+from mien.bundle import File, Sha256
 from mien.errors import MienError
 
 
@@ -70,6 +71,11 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def archive(self) -> Archive:
         """The archive that carries the file."""
         return Archive(self.registry, self.package, self.version, self.archive_sha256, self.is_source)
+
+    def converted_file(self, path: str, data: bytes) -> File:
+        """What a bundle says of this model once mien has made `data` of it; path: in the bundle."""
+        source = f"{self.archive}, {self.path}: {self.source}; converted by mien"
+        return File(path, hashlib.sha256(data).hexdigest(), source, f"{self.licence}. {self.licence_note}")
 
 
 def catalogue_bytes() -> bytes:

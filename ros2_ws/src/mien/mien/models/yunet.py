@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien.bundle import DetectorSpec
 from mien.errors import MienError, require
+from mien.models.catalogue import find_model
+
+
+def yunet_detector(path: Path) -> tuple[bytes, DetectorSpec]:
+    """The face detector as bundles have it: the file, and how it is used.
+
+    Args:
+        path: of the catalogue's `yunet`.
+
+    Raises:
+        MienError: as `free_input_size`.
+    """
+    data = free_input_size(path)
+    file = find_model("yunet").converted_file("detector.onnx", data)
+    # Size and thresholds are the defaults of the YuNet class in OpenCV Zoo (its demo asks for a score of 0.9).
+    return data, DetectorSpec("yunet", file, width=320, score_threshold=0.6, nms_threshold=0.3)
 
 
 def free_input_size(path: Path) -> bytes:
