@@ -23,7 +23,7 @@ from mien.expression.recogniser import HeadInUse, HeadsInUse
 from mien.faces.crop import crop_square
 from mien.faces.detector import Box, Detection, Image, intersection_over_union
 from mien.faces.landmarks import TRUSTED_FROM
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle, default_bundle
 from mien.models.fetch import fetch
 from mien.pipeline import FaceAffect, Frame, Pipeline, PipelineSettings
 from mien.records import record_of
@@ -243,8 +243,8 @@ def test_settings_out_of_range_are_refused(
 
 
 def cut_by_landmarks(folder: Path, model: bytes, how: LandmarksSpec) -> Bundle:
-    """The default bundle with landmarks that its faces are cut by."""
-    backbone = replace(open_bundle(default_bundle()).manifest.backbone, crop=CropSpec("inner", 0.2))
+    """The bundle fer2013 with landmarks that its faces are cut by."""
+    backbone = replace(open_bundle(built_bundle("fer2013")).manifest.backbone, crop=CropSpec("inner", 0.2))
     return open_bundle(with_landmarks(folder, model, how, backbone=backbone))
 
 

@@ -1,9 +1,10 @@
 """Builds an engine of every file that the export can write, with TensorRT-RTX, which needs no GPU for it.
 
 Every architecture, and five networks as one graph (paper 004), in every precision, with weights that have learned
-nothing; the detector and the landmarks. int8 has all convolutions quantised, more than a trained network may keep;
-mixed has each third one in fp16. What builds here is parsed and optimised by TensorRT-RTX, whose interface is TensorRT
-11's; that TensorRT 10.3 takes it, and that it runs, is not shown.
+nothing; the detector, and our own networks for expressions and landmarks. int8 of an architecture has all convolutions
+quantised, more than a trained network may keep; mixed has each third one in fp16. What builds here is parsed and
+optimised by TensorRT-RTX, whose interface is that of TensorRT 11; that TensorRT 10.3 takes it, or that it runs, is not
+shown.
 
 python tools/check_export.py [ARCHITECTURE …]
 """
@@ -27,7 +28,7 @@ from export.quantize import find_roundings
 from mien.bundle import open_bundle
 from mien.errors import MienError, require
 from mien.models.default_bundle import default_bundle
-from mien.models.own_networks import own_landmarks
+from mien.models.own_networks import own_expression, own_landmarks
 from mien.networks import LARGEST_BATCH
 from mien.runtime.tensorrt import build_engine, profile_of
 from trainer.models import ARCHITECTURES, Network, Outputs, build_network
@@ -44,7 +45,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     trt = require("tensorrt_rtx", "dev")
     built, failed = 0, 0
-    for name in sys.argv[1:] or [*ARCHITECTURES, ENSEMBLE, "detector", "landmarks"]:
+    for name in sys.argv[1:] or [*ARCHITECTURES, ENSEMBLE, "detector", "expression", "landmarks"]:
         try:
             for file, data in files(name):
                 print(f"{file:32} {build(trt, file, data)}", flush=True)
@@ -66,10 +67,14 @@ def build(trt: Any, name: str, data: bytes) -> str:
 
 
 def files(name: str) -> Iterator[tuple[str, bytes]]:
-    """The files of an architecture, the ensemble, the detector or the landmarks, each with its name."""
+    """The files of an architecture, the ensemble, the detector or one of our own networks, each with its name."""
     if name == "detector":
         bundle = open_bundle(default_bundle())
         yield name, bundle.read(bundle.manifest.detector.file)
+    elif name == "expression":
+        own = own_expression()
+        for precision, file in own.card.backbone.files.items():
+            yield f"{name} {precision}", own.files[file.path]
     elif name == "landmarks":
         yield name, own_landmarks().model
     else:

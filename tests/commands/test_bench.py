@@ -37,7 +37,7 @@ from mien.benchmark.results import (
 from mien.benchmark.scenes import FaceVideo, Scene
 from mien.bundle import open_bundle
 from mien.faces.detectors import make_detector
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle, default_bundle
 from mien.runtime.backend import BackendOptions
 from tests.faces.template import TEMPLATE, constant_network, spec, with_landmarks
 
@@ -139,7 +139,7 @@ def test_json_on_the_terminal_stands_alone() -> None:
         (["--faces", "9"], "--faces"),
         (["--frames", "5"], "--frames"),
         (["--backend", "abacus"], "abacus"),
-        (["--precision", "int8"], "int8"),
+        (["--bundle", str(built_bundle("fer2013")), "--precision", "int8"], "int8"),
         (["--backend", "tensorrt"], "does not run on tensorrt, so nothing is measured"),
         (["--bundle", "/nowhere"], "/nowhere"),
         (["--json", "--no-dds"], "--json"),

@@ -15,7 +15,7 @@ import pytest
 from mien.cli import app
 from mien.errors import MienError
 from mien.models.cache import CACHE_VARIABLE
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle, default_bundle
 from mien.models.fetch import fetch
 
 ON_PATH = Path(__file__).resolve().parents[1] / "runtime/on_path"
@@ -51,7 +51,7 @@ def test_each_network_is_built_once(engine: Run, tmp_path: Path) -> None:
     assert all(one["time_s"] > 0 for one in records)
     names = sorted(path.name for path in (tmp_path / "cache/engines").glob("*.engine"))
     assert [name.rpartition("-")[0] for name in names] == [
-        "backbone-fp32-1x64x64",
+        "backbone-fp16-1x64x64",
         "detector-fp32-3x256x320",
         "landmarks-fp32-1x80x80",
     ]
@@ -86,4 +86,4 @@ def test_a_failed_build_is_named(engine: Run, tmp_path: Path) -> None:
 )
 def test_bad_input_is_named(arguments: list[str], text: str) -> None:
     with pytest.raises(MienError, match=text):
-        app(["engine", str(default_bundle()), *arguments], result_action="return_value")
+        app(["engine", str(built_bundle("fer2013")), *arguments], result_action="return_value")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.bundle import CANONICAL_LABELS
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
 from mien.sources import open_source
@@ -57,7 +58,7 @@ def test_json_has_one_line_per_picture_with_the_promised_fields(material: Path) 
     assert 0 <= y < y + height <= 360
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert face["probabilities"][face["expression"]] == face["confidence"]
-    assert "contempt" not in face["probabilities"]
+    assert set(face["probabilities"]) == set(CANONICAL_LABELS)
     assert lines[0]["faces"][0]["id"] != lines[1]["faces"][0]["id"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from export.__main__ import main
 from mien.bundle import open_bundle
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle
 
 
 def mien_export(monkeypatch: pytest.MonkeyPatch, *words: object) -> str | int | None:
@@ -19,11 +19,11 @@ def mien_export(monkeypatch: pytest.MonkeyPatch, *words: object) -> str | int | 
     return caught.value.code
 
 
-def test_the_default_bundle_in_two_precisions(
+def test_the_packages_network_in_two_precisions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "bundle"
-    words = [default_bundle(), "-o", out, "--precision", "fp32", "fp16", "--feature-map", "--name", "mine"]
+    words = [built_bundle("fer2013"), "-o", out, "--precision", "fp32", "fp16", "--feature-map", "--name", "mine"]
     assert not mien_export(monkeypatch, "bundle", *words)
     bundle = open_bundle(out)
     bundle.verify()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mien.bundle import CropSpec, File, InputSpec, LandmarksSpec, encode_manifest, open_bundle
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle
 
 SIDE = 8
 
@@ -62,8 +62,11 @@ def constant_network(points: NDArray[np.float32], confidences: NDArray[np.float3
 
 
 def with_landmarks(folder: Path, model: bytes, how: LandmarksSpec, **changes: Any) -> Path:
-    """The default bundle with a landmark network, and with other changes of its manifest, in a new folder."""
-    shutil.copytree(default_bundle(), folder)
+    """A bundle with a landmark network, and with other changes of its manifest, in a new folder.
+
+    It is fer2013, whose head does not say for which crop it was made.
+    """
+    shutil.copytree(built_bundle("fer2013"), folder)
     (folder / how.file.path).write_bytes(model)
     file = replace(how.file, sha256=hashlib.sha256(model).hexdigest())
     manifest = replace(open_bundle(folder).manifest, landmarks=replace(how, file=file), **changes)

@@ -16,7 +16,7 @@ from mien_msgs.msg import FaceAffect, SampleLabel
 from mien_msgs.srv import Enroll, ForgetPerson, LabelSample, ListPeople, RollbackHead
 from rclpy.action import ActionClient
 
-from mien.models.default_bundle import default_bundle
+from mien.models.default_bundle import built_bundle
 from tests.ros.driver import Driver
 from tests.ros.harness import wait_for
 from tests.ros.pictures import face_picture, paste
@@ -27,8 +27,8 @@ TWO_FACES = paste((640, 360), [face_picture(20, 240), face_picture(300, 240)], [
 
 
 def three_layer_bundle(folder: Path) -> Path:
-    """The default bundle with a head of three layers that says the same."""
-    shutil.copytree(default_bundle(), folder)
+    """The bundle fer2013 with a head of three layers that says the same."""
+    shutil.copytree(built_bundle("fer2013"), folder)
     own = safetensors.numpy.load((folder / "head.safetensors").read_bytes())
     weight, bias = own["classes.weight"], own["classes.bias"]
     labels, size = weight.shape

@@ -17,6 +17,8 @@ import cv2
 import psutil
 import pytest
 
+from mien.bundle import open_bundle
+from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
 from mien.recording.reading import Recording
 from mien.recording.report import REPORT_FILE, render_report
@@ -166,7 +168,7 @@ def test_a_node_that_dies_is_named_with_the_end_of_its_log(run) -> None:
     one.node("perception").kill()
     assert one.wait() == 1
     assert f"perception ended with status {-signal.SIGKILL}" in one.output
-    assert "Bundle default" in one.output
+    assert f"Bundle {open_bundle(default_bundle()).manifest.name}" in one.output
     assert not any(node.is_running() for node in others)
     assert "report.html" in one.names()
 
