@@ -1,4 +1,4 @@
-"""The user's cache folder: where downloaded models and the default bundle are kept."""
+"""The user's cache folder: where downloaded models and the bundles made with them are kept."""
 
 from __future__ import annotations
 
