@@ -23,6 +23,7 @@ from export.quantize import quantize
 from export.statistics import head_statistics
 from mien.bundle import (
     MANIFEST_VERSION,
+    Accuracy,
     BackboneSpec,
     Bundle,
     CropSpec,
@@ -48,6 +49,7 @@ from mien.runtime.backend import BackendOptions
 from trainer.data.face_squares import landmarks_model
 from trainer.data.sample import Tell
 from trainer.models.heads import make_head
+from trainer.models.transfer import drop_affect
 from trainer.stages.checkpoint import Card, open_network
 
 Say = Callable[[str], None]
@@ -61,6 +63,7 @@ def export_bundle(
     precisions: Sequence[Precision] = ("fp32",),
     has_feature_map: bool = False,
     rule: Rule | None = None,
+    has_circumplex: bool = False,
     landmarks: Path | None = None,
     name: str | None = None,
     say: Say = lambda _: None,
@@ -75,6 +78,7 @@ def export_bundle(
         precisions: of the backbone; fp32 is always there.
         has_feature_map: the graph also gives the last map before it is pooled, for explanations.
         rule: how the expressions that several networks tell are combined; None = as a bundle has it, else their mean.
+        has_circumplex: valence and arousal follow from the expressions of checkpoints, not from outputs of their own.
         landmarks: folder of a checkpoint that locates all landmarks, for the bundle's landmark network; None = as a
             bundle has it, else a published one where the crop needs landmarks.
         name: of the model; None = made of architecture and data, or as the bundle has it.
@@ -88,7 +92,7 @@ def export_bundle(
     """
     if not sources:
         raise MienError("There is nothing to export", "Name a checkpoint, or a bundle")
-    wanted = _Wanted(sources, precisions, has_feature_map, rule, landmarks, say, tell)
+    wanted = _Wanted(sources, precisions, has_feature_map, rule, has_circumplex, landmarks, say, tell)
     with new_bundle(folder) as partial:
         if any(source.suffix == ".zip" or (source / "manifest.json").is_file() for source in sources):
             manifest = _add_to_bundle(wanted, partial)
@@ -105,6 +109,7 @@ class _Wanted(NamedTuple):
     precisions: Sequence[Precision]
     has_feature_map: bool
     rule: Rule | None
+    has_circumplex: bool
     landmarks: Path | None
     say: Say
     tell: Tell
@@ -115,6 +120,13 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
     sources, precisions, say = wanted.sources, wanted.precisions, wanted.say
     opened = [open_network(source) for source in sources]
     networks, cards = [network for network, _ in opened], [card for _, card in opened]
+    if wanted.has_circumplex:
+        for network in networks:
+            drop_affect(network)
+        cards = [
+            msgspec.structs.replace(card, outputs=network.outputs)
+            for network, card in zip(networks, cards, strict=True)
+        ]
     check_cards(sources, cards)
     if cards[0].crop.kind == "uncropped":
         say("warning: trained on whole pictures; in a camera's image it sees the scene, not one face")
@@ -158,9 +170,15 @@ def _from_checkpoints(wanted: _Wanted, folder: Path) -> Manifest:
         detector=detector,
         backbone=backbone,
         head=HeadFile(head, spec),
-        accuracy=join_figures(names, [measured(source) for source in sources]),
+        accuracy=join_figures(names, [_measured(source, wanted) for source in sources]),
     )
     return manifest if landmarks is None else with_landmarks(manifest, landmarks)
+
+
+def _measured(source: Path, wanted: _Wanted) -> tuple[Accuracy, ...]:
+    """Its figures, without those of outputs that are left out."""
+    left_out = ("valence", "arousal") if wanted.has_circumplex else ()
+    return tuple(figure for figure in measured(source) if not figure.metric.startswith(left_out))
 
 
 def _input(card: Card, say: Say) -> InputSpec:

@@ -20,6 +20,7 @@ def bundle(
     precision: Annotated[tuple[Precision, ...], cyclopts.Parameter(consume_multiple=True, negative="")] = ("fp32",),
     feature_map: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     combine: Rule | None = None,
+    circumplex: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     landmarks: Path | None = None,
     name: str | None = None,
 ) -> None:
@@ -35,6 +36,7 @@ def bundle(
         feature_map: the network also gives its last map before pooling, for explanations.
         combine: how expressions that several of them tell become one answer: their mean (paper 004, eq. 4; the default)
             or one that is weighted by reliability, how far the others bear each out on the face.
+        circumplex: valence and arousal follow from the expressions, by published coordinates, not from own outputs.
         landmarks: folder of a checkpoint that locates all 68 landmarks: it becomes the bundle's landmark network.
         name: of the model; by default made of architecture and data.
     """
@@ -47,6 +49,7 @@ def bundle(
             precisions=precision,
             has_feature_map=feature_map,
             rule=combine,
+            has_circumplex=circumplex,
             landmarks=landmarks,
             name=name,
             say=lambda what: print(f"mien-export: {what}", file=sys.stderr, flush=True),

@@ -10,6 +10,8 @@ from trainer.stages.checkpoint import load_card
 from trainer.stages.job_result import answers_file, read_job
 from trainer.stages.result import TestResult
 
+_SHOWN_MISTAKES = 3
+
 
 def measured(checkpoint: Path) -> tuple[Accuracy, ...]:
     """The figures that a checkpoint's own stage reached, from the answers that lie beside it.
@@ -55,9 +57,25 @@ def _of_test(result: TestResult, knows_landmarks: bool) -> list[Accuracy]:
         notes.append(f"{result.shared_people} of the people were trained on too")
     if result.left_out:
         notes.append("left out: " + ", ".join(f"{count} × {why}" for why, count in result.left_out.items()))
-    people, note = result.people or 0, "; ".join(notes)
+    about = result.data, result.split, result.people or 0, result.pictures
     return [
-        Accuracy(metric.replace("_", " "), round(value, 4), result.data, result.split, people, result.pictures, note)
+        Accuracy(metric.replace("_", " "), round(value, 4), *about, "; ".join([*notes, *_own_notes(result, metric)]))
         for metric, value in result.figures.items()
         if not metric.startswith("teacher_")  # another network's
     ]
+
+
+def _own_notes(result: TestResult, metric: str) -> list[str]:
+    """What belongs to one figure: its interval, and to the accuracy which expressions are most often missed."""
+    bounds = result.intervals.get(metric)
+    notes = [] if bounds is None else [f"95 %: {bounds[0]:.3f} to {bounds[1]:.3f}"]
+    if metric == "accuracy" and result.confusion:
+        missed = [
+            (count, f"{true} read as {said} ({count} of {sum(row)})")
+            for true, row in zip(result.labels, result.confusion, strict=True)
+            for said, count in zip(result.labels, row, strict=True)
+            if said != true and count
+        ]
+        worst = sorted(missed, key=lambda one: -one[0])[:_SHOWN_MISTAKES]
+        notes += ["most often wrong: " + ", ".join(words for _, words in worst)] if worst else []
+    return notes

@@ -11,7 +11,7 @@ import msgspec
 
 from mien.bundle import CANONICAL_LABELS, Accuracy, ValenceArousalSpec
 from mien.errors import MienError
-from mien.expression.circumplex import CITATION, RUSSELL_MEHRABIAN_1977
+from mien.expression.circumplex import COORDINATES, citation
 from mien.expression.combining import Rule
 from mien.expression.head import HeadSpec
 from mien.models.build_bundle import DETECTOR_DATA
@@ -165,10 +165,10 @@ def _valence_arousal(labels: Sequence[str], affects: Sequence[str]) -> ValenceAr
     """The model's own outputs, −1 to 1 as all data sets give them; else from the classes, where each has a place."""
     if affects:
         return ValenceArousalSpec("head", -1.0, 1.0)
-    if not set(labels) <= set(RUSSELL_MEHRABIAN_1977):
+    if not set(labels) <= set(COORDINATES):
         return None
-    coordinates = {label: RUSSELL_MEHRABIAN_1977[label] for label in labels}
-    return ValenceArousalSpec("circumplex", coordinates=coordinates, citation=CITATION)
+    coordinates = {label: COORDINATES[label] for label in labels}
+    return ValenceArousalSpec("circumplex", coordinates=coordinates, citation=citation(labels))
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from mien.runtime.backend import BackendOptions
 from mien.runtime.onnx_graph import graph_problems
 from trainer.data.sample import Tell
 from trainer.models import Network
+from trainer.models.transfer import drop_affect
 from trainer.stages.checkpoint import open_network
 
 FEWEST_FACES = 1000
@@ -84,6 +85,10 @@ def verify(
     if "fp32" not in files:
         raise MienError(f"{bundle.path} has no backbone in fp32 to compare with", "Export it again with mien-export")
     networks = [open_network(checkpoint)[0] for checkpoint in checkpoints]
+    affect = bundle.manifest.valence_arousal
+    if affect is not None and affect.source == "circumplex":
+        for network in networks:
+            drop_affect(network)
     real = [] if manifest is None else [real_faces(bundle, manifest)]
     missing = max(0, fewest_faces - sum(len(faces.pictures) for faces in real))
     rendered = [rendered_faces(bundle, math.ceil(missing / _FOUND), _SEED, tell)] if missing else []

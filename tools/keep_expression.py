@@ -46,6 +46,7 @@ def keep(checkpoint: Path, folder: Path) -> None:
             Path(partial) / "bundle",
             precisions=("fp32", "fp16", "int8"),
             has_feature_map=True,  # for explanations
+            has_circumplex=True,  # docs/results/default-model.md says why
             name=f"mien-{learned.architecture.replace('_', '-')}",
             say=lambda what: print(what, file=sys.stderr, flush=True),
         )

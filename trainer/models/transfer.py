@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, cast
 
+import msgspec
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien.errors import MienError
 from trainer.models.network import Network, Outputs, build_network
@@ -15,6 +16,20 @@ from trainer.models.network import Network, Outputs, build_network
 Policy = Literal["all", "head", "output"] | int
 
 _REPLACE = 1  # stream of random numbers
+
+
+def drop_affect(network: Network) -> None:
+    """Leave a network its classes only: it forgets its outputs for valence and arousal.
+
+    Raises:
+        MienError: it tells no classes.
+    """
+    if not network.outputs.labels:
+        raise MienError("Without valence and arousal the network would tell nothing", "Name one that tells expressions")
+    output = cast(nn.ModuleDict, list(network.parts.values())[-1])
+    for name in network.outputs.affect:
+        del output[name]
+    network.outputs = msgspec.structs.replace(network.outputs, affect=())
 
 
 def unfreeze(network: Network, policy: Policy) -> float:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.expression.circumplex import COORDINATES
 from trainer.data.synthetic import home
-from trainer.data.synthetic.affect import COORDINATES
 from trainer.data.synthetic.domains import DOMAINS, find_domain
 from trainer.data.synthetic.labels import Label
 from trainer.data.synthetic.objects import OBJECTS

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mien.expression.circumplex import COORDINATES
 from trainer.data.synthetic.action_units import ACTION_UNITS, unit_weights
-from trainer.data.synthetic.affect import COORDINATES, valence_arousal
+from trainer.data.synthetic.affect import valence_arousal
 from trainer.data.synthetic.asset_names import UNIT_NAMES
 from trainer.data.synthetic.diary import make_diary
 from trainer.data.synthetic.expression import (

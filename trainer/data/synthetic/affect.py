@@ -10,13 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mien.expression.circumplex import RUSSELL_MEHRABIAN_1977
-
-COORDINATES: dict[str, tuple[float, float]] = {
-    **RUSSELL_MEHRABIAN_1977,
-    # Not among the published terms. Our choice: half of disgust, as the calmer of the two rejections.
-    "contempt": (RUSSELL_MEHRABIAN_1977["disgust"][0] / 2, RUSSELL_MEHRABIAN_1977["disgust"][1] / 2),
-}
+from mien.expression.circumplex import COORDINATES
 
 
 def valence_arousal(shares: Mapping[str, float], intensity: float) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.synthetic.affect import COORDINATES, valence_arousal
+from mien.expression.circumplex import COORDINATES
+from trainer.data.synthetic.affect import valence_arousal
 from trainer.data.synthetic.asset_names import UNIT_NAMES
 from trainer.data.synthetic.expression import LARGEST_WEIGHT, Expression, draw_prototype, make_expression
 from trainer.data.synthetic.prototypes import EXPRESSIONS, Prototype

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,16 @@ CITATION = (
     "the origin by definition. Ratings of words, not of faces."
 )
 """Of these coordinates, for people."""
+
+CONTEMPT = (RUSSELL_MEHRABIAN_1977["disgust"][0] / 2, RUSSELL_MEHRABIAN_1977["disgust"][1] / 2)
+"""(valence, arousal). Not among the published terms. Our choice: half of disgust, the calmer of the two rejections."""
+COORDINATES = {**RUSSELL_MEHRABIAN_1977, "contempt": CONTEMPT}
+"""(valence, arousal), -1 to 1, of all canonical expressions."""
+
+
+def citation(labels: Iterable[str]) -> str:
+    """Where the coordinates of these expressions come from, for people."""
+    return f"{CITATION} Contempt: half of disgust, our choice." if "contempt" in labels else CITATION
 
 
 def circumplex(probabilities: Array, coordinates: Array) -> tuple[Array, Array]:
