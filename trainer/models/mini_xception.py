@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.models.layers import EPSILON, SamePad, convolution, start_from_gaussian
+from trainer.models.layers import EPSILON, convolution, start_from_gaussian
+
+
+class _SamePool(nn.Module):
+    """The largest of 3 × 3 at every second pixel, padded as TensorFlow's "same": the first pixel of an odd side too."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        before = [side % 2 for side in images.shape[-2:]]
+        return functional.max_pool2d(images, 3, 2, padding=before, ceil_mode=True)
 
 
 class _Block(nn.Module):
@@ -20,8 +28,7 @@ class _Block(nn.Module):
             _separable(inputs, outputs),
             nn.ReLU(),
             _separable(outputs, outputs),
-            SamePad(3, 2, value=-torch.inf),
-            nn.MaxPool2d(3, 2),
+            _SamePool(),
         )
         # Every second pixel, then a convolution: torch 2.14's convolution with window 1 and stride 2 writes outside its
         # memory where 8 channels stand last.
@@ -37,9 +44,12 @@ class ShiftedMeans(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, 9 · C)."""
         height, width = images.shape[-2:]
-        padded = functional.pad(images, (1, 1, 1, 1))
-        shifted = [padded[:, :, y : y + height, x : x + width].mean((2, 3)) for y in range(3) for x in range(3)]
-        return torch.stack(shifted, -1).flatten(1)
+        # Whether each tap sees each pixel: one product is faster than nine means, most of all on a robot.
+        seen = torch.ones(1, height, width, dtype=images.dtype, device=images.device)
+        padded = functional.pad(seen, (1, 1, 1, 1))
+        taps = [padded[:, y : y + height, x : x + width].flatten() for y in (2, 1, 0) for x in (2, 1, 0)]
+        means = images.flatten(2) @ (torch.stack(taps, -1) / (height * width))
+        return means.flatten(1)
 
 
 def mini_xception() -> list[nn.Module]:
