@@ -21,7 +21,7 @@ import safetensors.numpy
 from mien.bundle import open_bundle
 from mien.errors import MienError
 from mien.expression.recogniser import Recogniser
-from mien.models.default_bundle import built_bundle
+from mien.models.default_bundle import built_bundle, default_bundle
 from mien.runtime.backend import BackendOptions
 from trainer.__main__ import app
 from trainer.evaluate.evaluation import cut_faces, evaluate_on_faces
@@ -53,6 +53,15 @@ def report() -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_the_default_reads_real_faces_as_its_card_says() -> None:
+    bundle = open_bundle(default_bundle())
+    result = evaluate_on_faces(MANIFEST, bundle)
+    on_real = {one.metric: one for one in bundle.manifest.accuracy if one.data == "real_faces development set"}
+    assert on_real["accuracy"].value == pytest.approx(result.accuracy, abs=0.0051)  # a face more or less
+    assert on_real["mean over people"].value == pytest.approx(result.mean_over_people, abs=0.011)
+    assert {(one.people, one.faces) for one in on_real.values()} == {(result.people, result.faces)}
 
 
 @pytest.fixture(scope="module")
