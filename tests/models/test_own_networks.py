@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from mien.bundle import CANONICAL_LABELS, Accuracy, Bundle, File, open_bundle
 from mien.errors import MienError
+from mien.expression.circumplex import COORDINATES
 from mien.expression.recogniser import Recogniser
 from mien.models.build_bundle import write_bundle
 from mien.models.default_bundle import default_bundle
@@ -43,17 +44,18 @@ def test_every_file_there_is_named_by_a_card() -> None:
     files = [*own_expression().card.files(), own_landmarks().card.spec.file]
     assert {file.name for file in OWN.iterdir()} == {
         *(file.path for file in files),
-        *(EXPRESSION_CARD, LANDMARKS_CARD, MODEL_CARD),
+        *(EXPRESSION_CARD, LANDMARKS_CARD, MODEL_CARD, "NOTICE.md"),
     }
     assert all(file.licence.startswith("Apache-2.0") for file in files)
 
 
-def test_the_one_for_expressions_tells_all_of_them_and_affect_in_every_precision() -> None:
+def test_the_one_for_expressions_tells_all_of_them_in_every_precision() -> None:
     bundle = open_bundle(default_bundle())
     manifest = bundle.manifest
     assert set(manifest.labels) == set(CANONICAL_LABELS)
     assert manifest.valence_arousal is not None
-    assert manifest.valence_arousal.source == "head"
+    assert manifest.valence_arousal.source == "circumplex"
+    assert manifest.valence_arousal.coordinates == {label: COORDINATES[label] for label in manifest.labels}
     assert list(manifest.backbone.files) == ["fp32", "fp16", "int8"]
     for precision in manifest.backbone.files:
         Recogniser(bundle, BackendOptions(precision=precision)).close()
