@@ -206,6 +206,11 @@ def _add_to_bundle(wanted: _Wanted, folder: Path) -> Manifest:
     """Write the files of a bundle again, with the precisions that it lacks."""
     bundle = open_bundle(wanted.sources[0])
     manifest, backbone = bundle.manifest, bundle.manifest.backbone
+    if wanted.has_circumplex:
+        raise MienError(
+            f"{bundle.path} is a bundle, and where its valence and arousal come from stays",
+            "Export its checkpoint again",
+        )
     if len(wanted.sources) > 1:
         raise MienError(f"{bundle.path} is a bundle and cannot be put together with others", "Name checkpoints only")
     if "fp32" not in backbone.files or backbone.embedding_output != "embedding":

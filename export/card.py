@@ -82,7 +82,10 @@ def _has_learned_from_renders(lineage: str) -> bool:
 
 def _tells(manifest: Manifest) -> str:
     affect = manifest.valence_arousal
-    sources = {"head": "outputs of its own", "circumplex": "from the expressions, by published coordinates"}
+    sources = {
+        "head": "outputs of its own",
+        "circumplex": "from the expressions, by coordinates cited in the manifest",
+    }
     told = [", ".join(manifest.labels)] if manifest.labels else []
     told += [f"valence and arousal ({sources[affect.source]})"] if affect is not None else []
     return "; ".join(told)

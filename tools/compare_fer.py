@@ -188,12 +188,12 @@ def load_mien(name: str) -> Callable[[Any, str, int], int]:
     """The pipeline of mien; gives the number of faces."""
     sys.path[0] = str(ROOT)
     from mien.bundle import open_bundle
-    from mien.models.default_bundle import default_bundle
+    from mien.models.default_bundle import built_bundle
     from mien.pipeline import Frame, Pipeline, PipelineSettings
 
     settings = PipelineSettings() if name == "mien-default" else PipelineSettings(detection_interval_frames=1)
     names = map(str, range(1 << 30))
-    pipeline = Pipeline(open_bundle(default_bundle()), settings, lambda: next(names))
+    pipeline = Pipeline(open_bundle(built_bundle("fer2013")), settings, lambda: next(names))
     return lambda image, picture, index: len(pipeline.process([Frame(image, picture, index / 30)])[0])
 
 

@@ -25,6 +25,8 @@ from mien.models.build_bundle import DETECTOR_DATA
 from mien.models.cache import write_atomically
 from mien.models.own_networks import EXPRESSION_CARD, MODEL_CARD, OWN, ExpressionCard, own_landmarks
 from trainer.evaluate.evaluation import evaluate_on_faces
+from trainer.evaluate.faces import read_face_manifest
+from trainer.evaluate.predictions import NEGATIVE
 from trainer.models.weights import PACKAGE_LINEAGES
 from trainer.stages.checkpoint import Card, load_card
 from trainer.stages.material import names_renders
@@ -32,24 +34,27 @@ from trainer.stages.material import names_renders
 LICENCE = "Apache-2.0 for mien's part, learned from pictures that mien renders from CC0 data."
 NOTE = (
     "a smoke check: three people make half of the faces, fear and contempt do not occur, disgust, anger and surprise "
-    "hardly do; valence and arousal are unverified on real faces; docs/results/default-model.md"
+    "hardly do; valence and arousal are unverified on real faces"
 )
 OTHERS = "Starting weights and teachers are others' work:"
 
 
-def keep(checkpoint: Path, folder: Path, faces: Path | None = None) -> None:
+def keep(checkpoint: Path, folder: Path, faces: Path | None = None, note: str = "") -> None:
     """Write the network of a checkpoint, its card and the model card into the folder of our own networks.
 
     Args:
         checkpoint: folder of the stage.
         folder: to write into.
         faces: manifest of labelled real faces, on which the card then has figures; None = it has none.
+        note: what else has to be said of these.
 
     Raises:
         MienError: it has learned from anything but renders and networks of packages, or cannot be exported.
     """
     learned = load_card(checkpoint)
     _check(checkpoint, learned)
+    if faces is not None:
+        read_face_manifest(faces)  # before the long work
     with tempfile.TemporaryDirectory() as partial:
         bundle = export_bundle(
             [checkpoint],
@@ -60,7 +65,7 @@ def keep(checkpoint: Path, folder: Path, faces: Path | None = None) -> None:
             name=f"mien-{learned.architecture.replace('_', '-')}",
             say=lambda what: print(what, file=sys.stderr, flush=True),
         )
-        card = _describe(bundle, learned, () if faces is None else _on_real_faces(faces, bundle))
+        card = _describe(bundle, learned, () if faces is None else _on_real_faces(faces, bundle, note))
         model_card = default_model_card(card, own_landmarks(folder).card)
         for file in card.files():
             data = bundle.read(file)
@@ -80,11 +85,18 @@ def _check(checkpoint: Path, learned: Card) -> None:
         raise MienError(f"{checkpoint} does not say under which terms its weights are", "Train it again")
 
 
-def _on_real_faces(manifest: Path, bundle: Bundle) -> tuple[Accuracy, ...]:
+def _on_real_faces(manifest: Path, bundle: Bundle, note: str) -> tuple[Accuracy, ...]:
     found = evaluate_on_faces(manifest, bundle)
-    about = "real_faces development set", ", ".join(found.splits), found.people, found.faces, NOTE
-    figures = (("accuracy", found.accuracy), ("mean over people", found.mean_over_people))
-    return tuple(Accuracy(name, round(value, 3), *about) for name, value in figures)
+    neutral = dict(zip(found.labels, found.confusion[found.labels.index("neutral")], strict=True))
+    negative = sum(count for label, count in neutral.items() if label in NEGATIVE)
+    figures = {
+        "accuracy": found.accuracy,
+        "mean over people": found.mean_over_people,
+        "neutral called negative": negative / max(1, sum(neutral.values())),
+    }
+    words = "; ".join(filter(None, [NOTE, note]))
+    about = "real_faces development set", ", ".join(found.splits), found.people, found.faces, words
+    return tuple(Accuracy(name, round(value, 3), *about) for name, value in figures.items())
 
 
 def _describe(bundle: Bundle, learned: Card, on_real_faces: tuple[Accuracy, ...]) -> ExpressionCard:
@@ -115,9 +127,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="folder of the stage")
     parser.add_argument("--faces", type=Path, help="manifest of labelled real faces, for the card's figures")
+    parser.add_argument("--note", default="", help="what else the card has to say of these figures")
     wanted = parser.parse_args()
     try:
-        keep(wanted.checkpoint, OWN, wanted.faces)
+        keep(wanted.checkpoint, OWN, wanted.faces, wanted.note)
     except MienError as error:
         raise SystemExit(str(error)) from error
 

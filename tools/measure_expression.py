@@ -62,6 +62,8 @@ def main() -> None:
     wanted = parser.parse_args()
     try:
         named = dict(_pair(word) for word in wanted.bundles)
+        if len(named) < len(wanted.bundles) or not wanted.save.parent.is_dir():
+            raise MienError("Two bundles have one name, or the page's folder is not there", "Give other ones")
         page = measure(wanted.manifest, {name: open_bundle(Path(path)) for name, path in named.items()})
     except MienError as error:
         raise SystemExit(str(error)) from error
@@ -86,6 +88,8 @@ def measure(manifest: Path, bundles: Mapping[str, Bundle]) -> str:
     first = next(iter(bundles.values()))
     for bundle in bundles.values():
         ours, theirs = first.manifest.backbone, bundle.manifest.backbone
+        if "fp32" not in theirs.files:
+            raise MienError(f"{bundle.path} has no fp32 to compare with", "Name a bundle that has it")
         if (ours.crop, ours.input) != (theirs.crop, theirs.input):
             raise MienError(f"{bundle.path} cuts or reads faces otherwise than {first.path}", "Name bundles that agree")
     faces, batch, left_out = cut_faces(Recogniser(first, BackendOptions()), read_face_manifest(manifest))

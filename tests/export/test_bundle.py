@@ -139,6 +139,8 @@ def test_valence_and_arousal_follow_from_the_expressions_where_that_is_asked_for
     places = np.array([COORDINATES[label] for label in labels])
     np.testing.assert_allclose(np.stack([found.valence, found.arousal], 1), expected @ places, atol=1e-5)
     assert not verify(bundle, checkpoints=[checkpoint], fewest_faces=20).parities[0].problems
+    with pytest.raises(MienError, match="is a bundle, and where its valence and arousal come from stays"):
+        export_bundle([bundle.path], tmp_path / "other", has_circumplex=True)
     with pytest.raises(MienError, match="Without valence and arousal the network would tell nothing"):
         export_bundle(
             [save_network(tmp_path / "twin", settled_network("mini_xception", VALENCE, 0, 64))],

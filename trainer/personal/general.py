@@ -23,7 +23,7 @@ from trainer.models import Network
 from trainer.models.heads import make_head
 from trainer.personal.people import embeddings_of, samples_of
 from trainer.stages.checkpoint import Card, load_card, open_network
-from trainer.stages.recipe_file import built_in_recipes
+from trainer.stages.recipe_file import built_in_recipes, load_recipe
 from trainer.stages.trained_on import find_place, trained_on
 
 STAGE = "general"
@@ -63,10 +63,15 @@ def choose_general(given: str) -> Choice:
         given: folder of a checkpoint in its run, name of a built-in recipe, or path of a yaml file.
 
     Raises:
-        MienError: the folder holds no checkpoint, lies in no run, or its network does not tell what is personal.
+        MienError: the folder holds no checkpoint, lies in no run, or its network does not tell what is personal; or
+            there is no such recipe, or it has no such stage.
     """
     folder = Path(given).expanduser()
     if not folder.is_dir() or given in built_in_recipes():
+        if STAGE not in load_recipe(given).stages:
+            raise MienError(
+                f"--general {given}: the recipe has no stage {STAGE}", "Name another, or the folder of a checkpoint"
+            )
         return Choice(Path(given).name)
     card = _check(folder, load_card(folder))
     return Choice(find_place(folder).name, str(folder.resolve()), card.sha256)

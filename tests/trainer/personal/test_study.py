@@ -16,6 +16,7 @@ from tests.export.checkpoints import save_network, settled_network
 from tests.trainer.data.layouts import write_affectnet_lists, write_amigos
 from trainer.__main__ import app
 from trainer.models import Outputs, build_network
+from trainer.personal.general import choose_general
 from trainer.personal.measured import FILE, read_measured
 from trainer.personal.run import Options, run_study
 from trainer.personal.settings import SIZES, Settings
@@ -150,6 +151,10 @@ def test_a_checkpoint_is_the_general_model_of_all_repetitions(
 def test_a_checkpoint_that_cannot_be_used_is_said_before_anything_runs(tmp_path: Path) -> None:
     place = tmp_path / "whole/seed0/general"
     place.mkdir(parents=True)
+    with pytest.raises(MienError, match="headX"):
+        choose_general(str(tmp_path / "whole/seed0/headX"))
+    with pytest.raises(MienError, match="the recipe has no stage general"):
+        choose_general("real_time")
     with pytest.raises(MienError, match="general holds no checkpoint"):
         run(str(place), tmp_path / "out")
     for labels, affect, problem in (

