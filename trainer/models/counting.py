@@ -51,7 +51,8 @@ class Counts(NamedTuple):
 def count(network: Network) -> Counts:
     """Count; takes milliseconds, whatever the network and its device."""
     state = network.state_dict()
-    on_meta = {name: tensor.to("meta") for name, tensor in state.items()}
+    tensors = {**state, **dict(network.named_buffers())}  # also constants, which no checkpoint holds
+    on_meta = {name: tensor.to("meta") for name, tensor in tensors.items()}
     image = torch.empty(1, network.input.depth, network.input.height, network.input.width, device="meta")
     counter = FlopCounterMode(display=False, custom_mapping={_POOLING: _pooled})
     was_training = network.training

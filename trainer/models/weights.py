@@ -23,10 +23,16 @@ from mien.models.catalogue import find_model
 from mien.models.fer2013 import LABELS
 from mien.models.fetch import fetch
 from mien.models.mini_xception import convert_mini_xception
+from trainer.models import face_expression_net
+from trainer.models.face_expression_net import read_face_expression_net
 from trainer.models.network import Network, Outputs
 from trainer.models.transfer import transfer
 
-KNOWN_EXPRESSIONS = {"mini_xception": LABELS}
+KNOWN_EXPRESSIONS = {
+    "mini_xception": LABELS,
+    "face_expression_net": face_expression_net.LABELS,
+    "expression_pair": LABELS,
+}
 """Classes that weights of a package tell, in the order of their outputs, by architecture."""
 _IMAGENET_TERMS = "ImageNet's pictures are for research; what that means for weights is not said."
 _TORCHVISION = ("alexnet", "vgg19", "resnet50", "resnet152", "mobilenet_v2")
@@ -36,7 +42,8 @@ class StartWeights(NamedTuple):
     """Where a network starts.
 
     Attributes:
-        lineage: what the weights were trained on, "IN" (ImageNet, ILSVRC 2012) or "FER2013".
+        lineage: what the weights were trained on: "IN" (ImageNet, ILSVRC 2012), "FER2013", "face-api.js" (its author's
+            own pictures), or two of these.
         terms: whose they are and under which licence, as far as anybody states it.
     """
 
@@ -72,48 +79,94 @@ def load_start_weights(
     if name not in _PACKAGES:
         raise _none(name, "a package of the catalogue", _PACKAGES)
     package = _PACKAGES[name]
-    package.load(network, package.model, keep_classes)
-    model = find_model(package.model)
-    return StartWeights(package.lineage, f"{model.source}: {model.licence}. {model.licence_note}")
+    package.load(network, keep_classes)
+    models = [find_model(model) for model in package.models]
+    terms = " ".join(f"{model.source}: {model.licence}. {model.licence_note}" for model in models)
+    return StartWeights(package.lineage, terms)
 
 
-def _load_mobilenet_v2(network: Network, model: str, _: bool) -> None:
-    _copy_in_order(network, _of_torchvision("mobilenet_v2", _read(model)))
+def _load_mobilenet_v2(network: Network, _: bool) -> None:
+    _copy_in_order(network, _of_torchvision("mobilenet_v2", _read("mobilenet_v2_imagenet")))
 
 
-def _load_efficientnet_lite0(network: Network, model: str, _: bool) -> None:
-    _copy_in_order(network, [tensor for name, tensor in _read(model).items() if not name.startswith("_fc.")])
+def _load_efficientnet_lite0(network: Network, _: bool) -> None:
+    tensors = _read("efficientnet_lite0_imagenet").items()
+    _copy_in_order(network, [tensor for name, tensor in tensors if not name.startswith("_fc.")])
 
 
-def _load_mini_xception(network: Network, model: str, keep_classes: bool) -> None:
+def _load_mini_xception(network: Network, keep_classes: bool) -> None:
+    own = _mini_xception()
+    _copy_in_order(network, own.convolutions, "parts.conv")
+    if not network.architecture.hidden:  # the package has none
+        _transfer_classes(network, own.weight, own.bias, LABELS, keep_classes)
+
+
+def _load_face_expression_net(network: Network, keep_classes: bool) -> None:
+    own = _face_expression_net()
+    _copy_in_order(network, own.convolutions, "parts.conv")
+    _transfer_classes(network, own.weight, own.bias, face_expression_net.LABELS, keep_classes)
+
+
+def _load_expression_pair(network: Network, keep_classes: bool) -> None:
+    """Each logit is the sum of both networks' own."""
+    one, other = _mini_xception(), _face_expression_net()
+    _copy_in_order(network, [*one.convolutions, *other.convolutions], "parts.conv")
+    places = [face_expression_net.LABELS.index(label) for label in LABELS]
+    weight, bias = torch.cat([one.weight, other.weight[places]], 1), one.bias + other.bias[places]
+    _transfer_classes(network, weight, bias, LABELS, keep_classes)
+
+
+class _Tensors(NamedTuple):
+    """A network's weights: up to the embedding, in order; of its last layer (classes, E) and (classes,)."""
+
+    convolutions: list[Tensor]
+    weight: Tensor
+    bias: Tensor
+
+
+def _mini_xception() -> _Tensors:
     """By way of the ONNX file whose constants stand in the order of its layers."""
     onnx = require("onnx", "robot")
-    split = convert_mini_xception(fetch(model))
+    split = convert_mini_xception(fetch("mini_xception"))
     constants = onnx.load_model_from_string(split.backbone).graph.initializer
     arrays = [onnx.numpy_helper.to_array(constant) for constant in constants if constant.name not in _NOT_LEARNED]
-    _copy_in_order(network, [torch.tensor(np.asarray(array)) for array in arrays], "parts.conv")
-    if network.architecture.hidden:  # the package has none
-        return
-    head = {"weight": torch.tensor(split.weight), "bias": torch.tensor(split.bias)}
-    tensors = {**network.state_dict(), **{f"parts.output.classes.{name}": head[name] for name in head}}
-    transfer(network, tensors, Outputs(labels=LABELS), keep_classes)
+    convolutions = [torch.tensor(np.asarray(array)) for array in arrays]
+    return _Tensors(convolutions, torch.tensor(split.weight), torch.tensor(split.bias))
+
+
+def _face_expression_net() -> _Tensors:
+    files = fetch("face_expression_net_index"), fetch("face_expression_net")
+    *convolutions, weight, bias = read_face_expression_net(*files)
+    return _Tensors(convolutions, weight, bias)
+
+
+def _transfer_classes(
+    network: Network, weight: Tensor, bias: Tensor, labels: tuple[str, ...], keep_classes: bool
+) -> None:
+    head = {"parts.output.classes.weight": weight, "parts.output.classes.bias": bias}
+    transfer(network, {**network.state_dict(), **head}, Outputs(labels=labels), keep_classes)
 
 
 class _Package(NamedTuple):
-    """Weights in a package: name in the catalogue, how they are loaded, what they were trained on."""
+    """Weights in packages: names in the catalogue, how they are loaded, what they were trained on."""
 
-    model: str
-    load: Callable[[Network, str, bool], None]
+    models: tuple[str, ...]
+    load: Callable[[Network, bool], None]
     lineage: str
 
 
 _NOT_LEARNED = ("flat_shape", "shifts", "embedding_shape")
+_FACE_API = "face-api.js"
 _PACKAGES = {
     **dict.fromkeys(
-        ("mini_xception", "mini_xception_dense"), _Package("mini_xception", _load_mini_xception, "FER2013")
+        ("mini_xception", "mini_xception_dense"), _Package(("mini_xception",), _load_mini_xception, "FER2013")
     ),
-    "mobilenet_v2": _Package("mobilenet_v2_imagenet", _load_mobilenet_v2, "IN"),
-    "efficientnet_lite0": _Package("efficientnet_lite0_imagenet", _load_efficientnet_lite0, "IN"),
+    "face_expression_net": _Package(("face_expression_net",), _load_face_expression_net, _FACE_API),
+    "expression_pair": _Package(
+        ("mini_xception", "face_expression_net"), _load_expression_pair, f"FER2013 and {_FACE_API}"
+    ),
+    "mobilenet_v2": _Package(("mobilenet_v2_imagenet",), _load_mobilenet_v2, "IN"),
+    "efficientnet_lite0": _Package(("efficientnet_lite0_imagenet",), _load_efficientnet_lite0, "IN"),
 }
 
 PACKAGE_LINEAGES = frozenset(package.lineage for package in _PACKAGES.values())

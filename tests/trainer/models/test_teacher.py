@@ -83,4 +83,4 @@ def test_a_teacher_without_anything_to_teach_is_named() -> None:
         load_teacher("mini_xception", student)
     with pytest.raises(MienError, match="No package has weights of mobilenet_v2 that tell expressions") as caught:
         load_teacher("mobilenet_v2", student)
-    assert caught.value.remedy.endswith("mini_xception")
+    assert caught.value.remedy.endswith("mini_xception, face_expression_net, expression_pair")

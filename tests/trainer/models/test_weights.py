@@ -10,17 +10,26 @@ import numpy as np
 import pytest
 import torch
 import torchvision.models
+from torch.nn import functional
 
+from mien.bundle import InputSpec
 from mien.errors import MienError
 from mien.models.fer2013 import LABELS
 from mien.models.fetch import fetch
 from mien.models.mini_xception import convert_mini_xception
 from mien.runtime.backend import BackendOptions, Model, load_network
 from trainer.models import Network, Outputs, build_network
-from trainer.models.weights import load_start_weights
+from trainer.models.face_expression_net import read_face_expression_net
+from trainer.models.teacher import as_input
+from trainer.models.weights import KNOWN_EXPRESSIONS, load_start_weights
 
 TWO = Outputs(labels=("a", "b"))
 KERAS = json.loads((Path(__file__).parents[2] / "data" / "keras_logits.json").read_text())["patterns"]
+FACE_API = (
+    (0.552773, 0.351971, 0.034816, 0.037519, 0.002219, 0.017466, 0.003235),
+    (0.424398, 0.003995, 0.552368, 0.016599, 0.001808, 0.000565, 0.000267),
+)
+"""Probabilities of `patterns()` in the network's order, from @vladmandic/face-api 1.7.15 on tfjs 4.22.0."""
 LITE0 = (0.0, 0.00381353, 0.0, 0.0, 0.02851619, 0.0, 0.0, 0.09008601)
 """Every 160th value of the embedding of `waves()`, and below the sum, from efficientnet-lite-pytorch 0.1.0."""
 LITE0_SUM = 190.054291
@@ -30,6 +39,13 @@ def waves(side: int = 224) -> torch.Tensor:
     """A picture (1, 3, side, side) that any program can make."""
     step = torch.arange(float(side))
     return torch.stack([torch.sin(step[:, None] * a / 20) * torch.cos(step * a / 30) for a in (1, 2, 3)])[None]
+
+
+def patterns() -> torch.Tensor:
+    """Two pictures (2, 3, 112, 112), 0 to 255, that any program can make."""
+    channel, row, column = np.mgrid[1:4, :112, :112]
+    pixels = np.stack([column * channel + row**2, column * row * channel // 16]) % 256
+    return torch.from_numpy(pixels.astype(np.float32))
 
 
 def with_weights(name: str, start: str, outputs: Outputs = TWO) -> tuple[Network, str]:
@@ -84,11 +100,53 @@ def test_mini_xception_keeps_what_it_knows_of_more_classes() -> None:
     assert torch.equal(network.parts["output"]["valence"].weight, new.parts["output"]["valence"].weight)
 
 
+@torch.no_grad()
+def test_face_expression_net_answers_as_the_package_does() -> None:
+    labels = KNOWN_EXPRESSIONS["face_expression_net"]
+    network, lineage = with_weights("face_expression_net", "package", Outputs(labels=labels))
+    assert lineage == "face-api.js"
+    assert labels == ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
+    mean, scale = (torch.tensor(values)[:, None, None] for values in (network.input.mean, network.input.scale))
+    probabilities = network((patterns() - mean) * scale).classes.softmax(1)
+    np.testing.assert_allclose(probabilities, FACE_API, rtol=0, atol=5e-6)
+
+
+@torch.no_grad()
+def test_the_pair_says_the_product_of_what_both_say() -> None:
+    labels = ("happiness", "contempt", *(label for label in LABELS if label != "happiness"))
+    pair = build_network("expression_pair", Outputs(labels=labels), seed=0).eval()
+    weights = load_start_weights(pair, "package", keep_classes=True)
+    assert weights.lineage == "FER2013 and face-api.js"
+    assert "Octavio Arriaga" in weights.terms
+    assert "Vincent Mühler" in weights.terms
+    grey = functional.interpolate(torch.rand(2, 1, 8, 8), 64, mode="bicubic") * 255
+    of_pair = as_input(grey, InputSpec(64, 64, "grey", (0.0,), (1.0,)), pair.input)
+    together = torch.zeros(2, len(labels))
+    for name in ("mini_xception", "face_expression_net"):
+        own = KNOWN_EXPRESSIONS[name]
+        network, _ = with_weights(name, "package", Outputs(labels=own))
+        seen = as_input(of_pair, pair.input, network.input)
+        together[:, [labels.index(label) for label in own]] += network(seen).classes
+    known = [place for place, label in enumerate(labels) if label != "contempt"]
+    found = pair(of_pair)
+    torch.testing.assert_close(found.classes[:, known], together[:, known], rtol=1e-4, atol=1e-4)
+    assert found.embedding.shape == (2, 1408)
+
+
+@pytest.mark.parametrize("damage", ["cut", "index"])
+def test_a_network_of_face_api_that_is_damaged_is_named(damage: str, tmp_path: Path) -> None:
+    index, weights = (tmp_path / name for name in ("index.json", "weights.bin"))
+    index.write_bytes(fetch("face_expression_net_index").read_bytes() if damage == "cut" else b"[{}]")
+    weights.write_bytes(fetch("face_expression_net").read_bytes()[:-1])
+    with pytest.raises(MienError, match=r"weights\.bin is no expression network of face-api\.js"):
+        read_face_expression_net(index, weights)
+
+
 @pytest.mark.parametrize("name", ["mobilenet_v2", "mini_xception_dense"])
 def test_weights_that_know_no_expressions_have_none_to_keep(name: str) -> None:
     with pytest.raises(MienError, match=f"The weights of {name} from package know no expressions") as caught:
         load_start_weights(build_network(name, TWO, seed=0), "package", keep_classes=True)
-    assert caught.value.remedy.endswith("mini_xception")
+    assert caught.value.remedy.endswith("mini_xception, face_expression_net, expression_pair")
 
 
 @torch.no_grad()
