@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Literal, cast
 
 import msgspec
@@ -53,6 +54,22 @@ def unfreeze(network: Network, policy: Policy) -> float:
     network.train(network.training)
     parameters = list(network.parameters())
     return sum(p.numel() for p in parameters if p.requires_grad) / sum(p.numel() for p in parameters)
+
+
+def freeze_classes(network: Network, labels: Collection[str]) -> None:
+    """Let what the last layer says of some classes stay as it is, while other outputs of it learn.
+
+    Of an optimiser that takes the same from all weights, such as weight decay, it does not keep them.
+
+    Args:
+        network: changed in place.
+        labels: of the classes; those that the network does not tell do not matter.
+    """
+    output = cast(nn.ModuleDict, list(network.parts.values())[-1])
+    learned = torch.tensor([float(label not in labels) for label in network.outputs.labels])
+    layer = cast(nn.Linear, output["classes"])
+    for values, mask in ((layer.weight, learned[:, None]), (layer.bias, learned)):
+        values.register_hook(partial(torch.mul, mask))  # type: ignore[no-untyped-call]
 
 
 def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:

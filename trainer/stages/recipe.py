@@ -178,7 +178,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             nothing is trained then (Wortsman and others 2022, arXiv 2109.01903, with their default of half of each).
         replace: parts of the network that start anew from a Gaussian, beside the output layer, which starts anew
             whenever its classes change.
-        keep_classes: where they change, the output layer keeps what it knows of classes that there were before.
+        keep_classes: where they change, the output layer keeps what it knows of classes that there were before;
+            `frozen`: and what it says of them does not change, whatever is learned of the others.
         unfreeze: `all`, `head` (all dense layers), `output` (the last one), or a number: the output and so many parts
             of the network, counted from the output.
         loss: `cross_entropy` for classes; `mse` or `ccc` for valence and arousal; for landmarks `l1` (paper 004, eq.
@@ -212,7 +213,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     head: str = ""
     average: str = ""
     replace: tuple[str, ...] = ()
-    keep_classes: bool = False
+    keep_classes: bool | Literal["frozen"] = False
     unfreeze: Literal["all", "head", "output"] | Positive = "all"
     loss: Literal["cross_entropy", "mse", "ccc", "l1", "laplace"] = "cross_entropy"
     center: CenterLoss | None = None

@@ -281,6 +281,16 @@ def _check_expressions(key: str, stage: Stage, recipe: Recipe) -> None:
         check_known(f"{key}.distil.teacher", stage.distil.teacher, KNOWN_EXPRESSIONS, "teacher")
     if stage.keep_classes and "output" in stage.replace:
         raise MienError(f"{key}.keep_classes: {key}.replace lets the output start anew", "Leave out one of the two")
+    if stage.keep_classes == "frozen" and stage.optimiser.weight_decay:
+        raise MienError(
+            f"{key}.keep_classes: weight decay changes frozen classes too",
+            "Leave out optimiser.weight_decay, or set keep_classes: true",
+        )
+    if stage.keep_classes == "frozen" and stage.unfreeze != "output":
+        raise MienError(
+            f"{key}.keep_classes: what other layers learn changes what is said of frozen classes",
+            "Set unfreeze: output, or keep_classes: true",
+        )
     if stage.keep_classes and not _knows_expressions(stage, recipe):
         origin = f"package of {_architecture(stage, recipe)}" if stage.start == "package" else stage.start
         raise MienError(

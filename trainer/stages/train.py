@@ -19,8 +19,8 @@ from trainer.losses import Criterion
 from trainer.models import Network, Outputs, build_network
 from trainer.models.counting import count
 from trainer.models.teacher import load_teacher
-from trainer.models.transfer import replace_parts, unfreeze
-from trainer.models.weights import StartWeights, load_start_weights
+from trainer.models.transfer import freeze_classes, replace_parts, unfreeze
+from trainer.models.weights import KNOWN_EXPRESSIONS, StartWeights, load_start_weights
 from trainer.stages.answers import answer
 from trainer.stages.calibrate import calibrate
 from trainer.stages.checkpoint import Card, Step, average_with, save_checkpoint, start_from, take_head, write_card
@@ -67,6 +67,8 @@ def train_job(
     if stage.average:
         average_with(network, folder / _before(job, stage.average).place)
     trained = unfreeze(network, stage.unfreeze) if stage.is_trained else 0.0
+    if stage.keep_classes == "frozen":
+        freeze_classes(network, past.labels)
     teacher = load_teacher(stage.distil.teacher, network) if stage.distil else None
     criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights, teacher)
 
@@ -129,11 +131,12 @@ def _batches(examples: Examples, stage: Stage, seed: int, fabric: Fabric, is_tra
 
 
 class _Past(NamedTuple):
-    """What was learned before this job: lineage of the first weights, the steps since, and their terms."""
+    """What was learned before this job: lineage of the first weights, the steps since, their terms, and classes."""
 
     weights: str = ""
     steps: tuple[Step, ...] = ()
     licences: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 def _start(network: Network, job: Job, recipe: Recipe, folder: Path) -> _Past:
@@ -144,11 +147,12 @@ def _start(network: Network, job: Job, recipe: Recipe, folder: Path) -> _Past:
         return _Past()
     if start in ("package", "torchvision"):
         origin = cast(Literal["package", "torchvision"], start)
-        weights = load_start_weights(network, origin, stage.keep_classes)
-        return _Past(weights.lineage, licences=(weights.terms,))
+        weights = load_start_weights(network, origin, bool(stage.keep_classes))
+        labels = KNOWN_EXPRESSIONS.get(network.architecture.name, ())
+        return _Past(weights.lineage, licences=(weights.terms,), labels=labels)
     origin_folder = folder / job.start.place if job.start else Path(start.removeprefix("checkpoint:"))
-    card = start_from(network, origin_folder, stage.keep_classes)
-    return _Past(card.weights, card.lineage, card.licences)
+    card = start_from(network, origin_folder, bool(stage.keep_classes))
+    return _Past(card.weights, card.lineage, card.licences, card.outputs.labels)
 
 
 def _training(train: Examples, validation: Examples, outputs: Outputs) -> Training:

@@ -7,7 +7,7 @@ import torch
 
 from mien.errors import MienError
 from trainer.models import Network, Outputs, build_network
-from trainer.models.transfer import replace_parts, transfer, unfreeze
+from trainer.models.transfer import freeze_classes, replace_parts, transfer, unfreeze
 
 SMALL = "mobilenet_v1_48_w025"
 CLASSES = Outputs(labels=("anger", "happiness", "neutral"))
@@ -45,6 +45,26 @@ def test_training_changes_what_is_not_frozen_and_nothing_else(policy: str | int,
     before = copy_of(network)
     train_a_step(network)
     assert changed_parts(network, before) == ALL_PARTS[-trained:]
+
+
+def test_frozen_classes_stay_while_others_learn() -> None:
+    network = build_network(SMALL, Outputs(labels=("a", "b", "c"), affect=("valence",)), seed=0)
+    unfreeze(network, "output")
+    freeze_classes(network, ("c", "a", "z"))
+    output = network.parts["output"]
+    before = {name: values.clone() for name, values in output.state_dict().items()}
+    optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(3):
+        found = network(torch.randn(8, 3, network.input.height, network.input.width))
+        optimiser.zero_grad()
+        (found.classes.square().sum() + found.valence.sum()).backward()
+        optimiser.step()
+    moved = {
+        name: (values != before[name]).reshape(len(values), -1).any(1) for name, values in output.state_dict().items()
+    }
+    for kind in ("weight", "bias"):
+        assert moved[f"classes.{kind}"].tolist() == [False, True, False]
+        assert moved[f"valence.{kind}"].all()
 
 
 def test_the_head_is_all_dense_parts() -> None:

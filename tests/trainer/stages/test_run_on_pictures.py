@@ -15,8 +15,11 @@ import torch
 import yaml
 
 from mien.errors import MienError
+from mien.models import fer2013
 from tests.trainer.data.layouts import write_jaffe
 from trainer.__main__ import app
+from trainer.models import Outputs, build_network
+from trainer.models.weights import load_start_weights
 from trainer.stages.checkpoint import load_card, open_network
 from trainer.stages.job_result import read_job
 from trainer.stages.jobs import Job
@@ -342,6 +345,27 @@ def test_weights_of_two_stages_are_averaged(root: Path) -> None:
     card = load_card(folder / "seed0/third")
     assert card.lineage_text == "folder → folder → folder (averaged with first)"
     assert card.lineage[-1].images_seen == 0
+
+
+def test_frozen_classes_are_the_packages_own_whatever_is_learned(root: Path) -> None:
+    for number in range(12):
+        write_noise(root / f"folder/contempt/{number:02d}.png", number)
+    recipe = make_recipe(stages={"first": {"data": "mine", "from": "package"}}, architecture="mini_xception")
+    recipe["every"] |= {"keep_classes": "frozen", "unfreeze": "output", "distil": {"weight": 0}}
+    recipe["every"]["optimiser"] = {"kind": "adam", "learning_rate": 0.1}
+    recipe["stages"]["second"] = {"data": "mine", "from": "first"}
+    folder = run(root, recipe)
+    package = build_network("mini_xception", Outputs(labels=fer2013.LABELS), seed=0)
+    load_start_weights(package, "package")
+    known = package.parts["output"]["classes"].weight
+    first, second = (open_network(folder / f"seed0/{name}")[0] for name in ("first", "second"))
+    kept = first.outputs.labels
+    assert "contempt" in kept
+    rows = first.parts["output"]["classes"].weight
+    for place, label in enumerate(kept):
+        if label in fer2013.LABELS:
+            assert torch.equal(rows[place], known[fer2013.LABELS.index(label)]), label
+    assert torch.equal(second.parts["output"]["classes"].weight, rows)  # there is nothing new to learn any more
 
 
 def test_a_network_learns_from_a_teacher_keeps_its_classes_and_is_calibrated(root: Path) -> None:
