@@ -90,24 +90,27 @@ def measure(manifest: Path, bundles: Mapping[str, Bundle]) -> str:
         ours, theirs = first.manifest.backbone, bundle.manifest.backbone
         if "fp32" not in theirs.files:
             raise MienError(f"{bundle.path} has no fp32 to compare with", "Name a bundle that has it")
-        if (ours.crop, ours.input) != (theirs.crop, theirs.input):
-            raise MienError(f"{bundle.path} cuts or reads faces otherwise than {first.path}", "Name bundles that agree")
-    faces, batch, left_out = cut_faces(Recogniser(first, BackendOptions()), read_face_manifest(manifest))
+        if ours.crop != theirs.crop:
+            raise MienError(f"{bundle.path} cuts faces otherwise than {first.path}", "Name bundles that agree")
+    described = read_face_manifest(manifest)
+    batches = {}
+    for name, bundle in bundles.items():  # the same faces, each as its network wants it
+        faces, batches[name], left_out = cut_faces(Recogniser(bundle, BackendOptions()), described)
     if not faces:
         raise MienError(f"{manifest}: none of its faces can be had", "; ".join(sorted({why for _, why in left_out})))
-    times = _times(bundles, batch[:1])
-    answers = [_answer(name, bundle, batch, faces, times[name]) for name, bundle in bundles.items()]
+    times = _times(bundles, batches)
+    answers = [_answer(name, bundle, batches[name], faces, times[name]) for name, bundle in bundles.items()]
     return _page(faces, len(left_out), answers, manifest)
 
 
-def _times(bundles: Mapping[str, Bundle], face: NDArray[np.float32]) -> dict[str, Times]:
+def _times(bundles: Mapping[str, Bundle], batches: Mapping[str, NDArray[np.float32]]) -> dict[str, Times]:
     """One face on one thread; the bundles take turns."""
     recognisers = {name: Recogniser(bundle, BackendOptions(threads=1)) for name, bundle in bundles.items()}
     series: dict[str, list[float]] = {name: [] for name in bundles}
     for _ in range(ROUNDS):
         for name, recogniser in recognisers.items():
             started = time.perf_counter()
-            recogniser.classify(face)
+            recogniser.classify(batches[name][:1])
             series[name].append((time.perf_counter() - started) * 1e3)
     return {name: summarise(found[10:]) for name, found in series.items()}
 
