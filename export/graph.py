@@ -20,7 +20,7 @@ from mien.errors import MienError, require
 from mien.models.mini_xception import IR_VERSION, OPSET
 from mien.runtime.backend import BackendOptions, Model, load_network
 from trainer.models import Network
-from trainer.models.feature_map import Backbone
+from trainer.models.feature_map import Backbone, backbones
 from trainer.models.parts_subnet import Repeat
 
 
@@ -30,15 +30,16 @@ def export_graph(networks: Sequence[Network], has_feature_map: bool = False) -> 
     Args:
         networks: trained, all with the same input; their embeddings are put together in this order. Left in
             evaluation mode.
-        has_feature_map: also give the last map before it is pooled, the channels of all networks in the same order.
+        has_feature_map: also give the last maps before they are pooled.
 
     Returns:
         The file: opset 18; input `image` float32 ("batch", C, H, W); outputs `embedding` float32 ("batch", E) and,
-        where wanted, `feature_map` float32 ("batch", K, h, w).
+        where wanted, `feature_map` float32 ("batch", K, h, w), the channels of all maps in the same order. Maps that
+        differ in size are outputs of their own, in that order: `feature_map`, `feature_map_2` and so on.
 
     Raises:
-        MienError: a network gives numbers that are not finite, the file differs from torch by more than
-            `allowed_difference`, or maps differ in size.
+        MienError: a network gives numbers that are not finite, or the file differs from torch by more than
+            `allowed_difference`.
     """
     return export_module(_SideBySide(networks, has_feature_map), networks[0].input)
 
@@ -90,24 +91,33 @@ def run_graph(data: bytes, pictures: NDArray[np.float32]) -> dict[str, NDArray[n
 
 
 class _SideBySide(NamedOutputs):
-    """Networks that look at the same pictures."""
+    """Networks that look at the same pictures; put into evaluation mode."""
 
     def __init__(self, networks: Sequence[Network], has_feature_map: bool) -> None:
         super().__init__()
-        self.backbones = nn.ModuleList(_reading_once(Backbone(network)) for network in networks)
-        self.names = ["embedding", *(["feature_map"] if has_feature_map else [])]
+        self.backbones = nn.ModuleList(_reading_once(one) for network in networks for one in backbones(network))
+        self.eval()
+        spec = networks[0].input
+        with torch.no_grad():
+            maps = self._run(torch.zeros(1, spec.depth, spec.height, spec.width))[1]
+        self.is_one_map = len({one.shape[2:] for one in maps}) == 1
+        count = 1 if self.is_one_map else len(maps)
+        of_maps = ["feature_map", *(f"feature_map_{number}" for number in range(2, count + 1))]
+        self.names = ["embedding", *(of_maps if has_feature_map else [])]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(N, C, H, W) → what `names` says, each put together along its second axis."""
-        found = [backbone(image) for backbone in self.backbones]
-        sizes = {tuple(feature_map.shape[2:]) for _, feature_map in found}
-        if "feature_map" in self.names and len(sizes) > 1:
-            raise MienError(
-                f"The last maps of these networks differ in size ({', '.join(f'{h}x{w}' for h, w in sorted(sizes))})",
-                "Export them without the feature map",
-            )
-        together = [torch.cat(values, 1) if len(values) > 1 else values[0] for values in zip(*found, strict=True)]
-        return tuple(together[: len(self.names)])
+        """(N, C, H, W) → what `names` says: embeddings put together along their second axis, and likewise the maps."""
+        embeddings, maps = self._run(image)
+        outputs = _together(embeddings), *([_together(maps)] if self.is_one_map else maps)
+        return outputs[: len(self.names)]
+
+    def _run(self, image: Tensor) -> list[tuple[Tensor, ...]]:
+        """Embeddings (N, E) and last maps (N, K, h, w)."""
+        return list(zip(*(backbone(image) for backbone in self.backbones), strict=True))
+
+
+def _together(values: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(values), 1) if len(values) > 1 else values[0]
 
 
 def _reading_once(backbone: Backbone) -> Backbone:

@@ -12,10 +12,10 @@ import onnx
 import pytest
 import torch
 
-from export.graph import export_graph
+from export.graph import export_graph, run_graph
 from mien.errors import MienError
 from mien.runtime.backend import BackendOptions, Model, load_network
-from tests.export.checkpoints import noise, settled_network
+from tests.export.checkpoints import LABELS, noise, settled_network
 from trainer.models import Network, Outputs
 
 
@@ -41,6 +41,23 @@ def test_the_last_map_is_the_one_that_is_pooled(twins: list[Network], graph: byt
     means = found["embedding"].reshape(3, 256, 9)[:, :, 4]
     np.testing.assert_allclose(found["feature_map"].mean(axis=(2, 3)), means, atol=1e-6)
     network.close()
+
+
+def test_maps_that_differ_in_size_are_outputs_of_their_own() -> None:
+    pair = settled_network("expression_pair", Outputs(LABELS), 0, 64)
+    data, pictures = export_graph([pair], has_feature_map=True), noise(pair, 2)
+    assert [(one.name, shape(one)) for one in onnx.load_model_from_string(data).graph.output] == [
+        ("embedding", ["batch", 1408]),
+        ("feature_map", ["batch", 128, 4, 4]),
+        ("feature_map_2", ["batch", 256, 7, 7]),
+    ]
+    found = run_graph(data, pictures.numpy())
+    with torch.inference_mode():
+        expected = pair(pictures).embedding.numpy()
+    np.testing.assert_allclose(found["embedding"], expected, atol=1e-5)
+    for name, pooled in (("feature_map", expected[:, 4:1152:9]), ("feature_map_2", expected[:, 1152:])):
+        np.testing.assert_allclose(found[name].mean(axis=(2, 3)), pooled, atol=1e-5)
+        assert np.ptp(pooled) > 0.1
 
 
 def test_the_file_says_what_robots_rely_on(graph: bytes) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
-from export.graph import export_graph
-from mien.errors import MienError
 from mien.expression.head import Head, softmax
 from tests.export.checkpoints import LABELS, noise, settled_network
 from trainer.models import Network, Outputs
@@ -34,9 +31,6 @@ def test_hidden_layers_are_shared_by_all_outputs() -> None:
     np.testing.assert_allclose(found.probabilities, softmax(expected.classes.numpy()), atol=1e-5)
     np.testing.assert_allclose(found.valence, expected.valence.numpy(), atol=1e-5)
     np.testing.assert_allclose(found.arousal, expected.arousal.numpy(), atol=1e-5)
-    other = settled_network("mobilenet_v1_48_w025", Outputs(LABELS), 0, side=64)
-    with pytest.raises(MienError, match=r"differ in size \(1x1, 2x2\).*without the feature map"):
-        export_graph([network, other], has_feature_map=True)
 
 
 def test_each_network_has_its_slice_and_classes_are_averaged() -> None:

@@ -1,19 +1,23 @@
-"""Grad-CAM of bundles by numpy alone: from the map and the embedding that the graph gives, and the dense head.
+"""Grad-CAM of bundles by numpy alone: from the last maps and the embedding that the graph gives, and the dense head.
 
-A class's logit depends on the map only through the embedding, which is pooled from it channel by channel: the mean over
+A class's logit depends on a map only through the embedding, which is pooled from it channel by channel: the mean over
 all positions, over a grid of cells, over the largest of each 2×2 (paper 004), or as each tap of a 3×3 convolution sees
 it (mini-XCEPTION). Pooling is linear, given which ones are the largest, so the mean over the positions of the logit's
 gradient in channel k (paper 004, eq. 5) is
 
     α_k = 1/Z · Σ_m g_km · p_m
 
-with Z positions, g the gradient in the embedding, and p what pooling makes of a map of ones.
+with Z positions, g the gradient in the embedding, and p what pooling makes of a map of ones. A graph of networks whose
+maps differ in size gives each of them, and in the embedding stands what they are pooled into, one behind the other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count, takewhile
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,20 +28,45 @@ from mien.networks import backbone_model
 from mien.personal.dense import Dense
 from mien.personal.model import base_head
 from mien.runtime.backend import BackendOptions, load_network
-from trainer.explain.explanation import Explanation, Floats, Part, find_class
+from trainer.explain.explanation import Explanation, Floats, Part, add_up, find_class
 
 _TOLERANCE = 1e-3
-"""Of the largest number in the embedding: half precision passes, another way of pooling does not."""
+"""Of the largest number that is pooled from a map: half precision passes, another way of pooling does not."""
 
 _Pool = Callable[[Floats], Floats]
 """(K, h, w) → (K, M)."""
+
+
+class _Pooled(NamedTuple):
+    """Where a map went.
+
+    Attributes:
+        maps: (K, h, w).
+        start: of its K · M numbers in the embedding.
+        ones: (M,), what the pooling that made them makes of a map of ones.
+    """
+
+    maps: Floats
+    start: int
+    ones: Floats
+
+    @property
+    def stop(self) -> int:
+        """Behind its last number in the embedding."""
+        return self.start + len(self.maps) * len(self.ones)
+
+    def share(self, gradient: Floats) -> Floats:
+        """Σ_k α_k A_k (h, w), of the logit's gradient in the embedding."""
+        weights = gradient[self.start : self.stop].reshape(len(self.maps), -1) @ self.ones / self.maps[0].size
+        share: Floats = np.tensordot(weights, self.maps, 1)
+        return share
 
 
 class ExplainedBundle:
     """A bundle that can be asked why.
 
     Args:
-        bundle: whose graph gives its last map before pooling.
+        bundle: whose graph gives its last maps before pooling.
 
     Raises:
         MienError: it gives none, tells no classes, or cannot be loaded.
@@ -50,17 +79,20 @@ class ExplainedBundle:
                 f"{bundle.path} was made without a feature map, so nobody can say where its network looked",
                 "Export its checkpoint again with --feature-map, or explain the checkpoint itself: --checkpoint FOLDER",
             )
-        if not bundle.manifest.labels:
+        classes = bundle.manifest.head.spec.classes
+        if classes is None:
             raise MienError(f"{bundle.path} tells no classes", "Name a bundle that tells expressions")
-        self._bundle, self._spec = bundle, spec
-        self._map: str = spec.feature_map_output
+        self._bundle, self._spec, self._parts = bundle, spec, classes.parts
         self._base, self._head = base_head(bundle), bundle.load_head()
         self._dense = Dense(self._base.spec)
         options = BackendOptions(precision="fp32" if "fp32" in spec.files else None)
         self._network = load_network(backbone_model(bundle, options.precision), options)
-        if self._map not in self._network.output_names:
+        first, given = spec.feature_map_output, self._network.output_names
+        if first not in given:
             self._network.close()
-            raise MienError(f"{bundle.path}: the backbone has no output {self._map!r}", "Export the bundle again")
+            raise MienError(f"{bundle.path}: the backbone has no output {first!r}", "Export the bundle again")
+        more = (f"{first}_{number}" for number in count(2))  # as `export.graph` names them
+        self._maps = (first, *takewhile(lambda name: name in given, more))
 
     def explain(self, image: Floats, class_name: str | None = None) -> Explanation:
         """Explain what the bundle answers on one face.
@@ -70,23 +102,21 @@ class ExplainedBundle:
             class_name: that the maps explain; None = the one that is answered.
 
         Raises:
-            MienError: there is no such class, or the embedding is not pooled from the map in a way that is known.
+            MienError: there is no such class, or the embedding is not pooled from the maps in a way that is known.
         """
         outputs = self._network.run(np.ascontiguousarray(image[None]))
-        embeddings, maps = outputs[self._spec.embedding_output], outputs[self._map][0]
+        embeddings = outputs[self._spec.embedding_output]
         probabilities = self._head.predict(embeddings).probabilities[0]
         target = find_class(class_name, self._base.labels, probabilities)
         done = self._dense.forward(self._base.tensors, embeddings)
-        pooled_ones = self._pooled_ones(maps, embeddings[0])
+        pooled = self._find_pooled([outputs[name][0] for name in self._maps], embeddings[0])
         parts = []
-        for number, part in enumerate(self._dense.parts):
-            if part.output != "classes":
-                continue
+        # Parts of classes are the first ones there.
+        for number, (own, part) in enumerate(zip(self._parts, self._dense.parts, strict=False)):
             wanted = [np.zeros_like(done.values[one.last]) for one in self._dense.parts]
             wanted[number][0, target] = 1
-            gradient = self._dense.backward_to_embeddings(self._base.tensors, done, wanted, embeddings.shape[1])
-            weights = gradient.reshape(len(maps), -1) @ pooled_ones / maps[0].size
-            heat = np.maximum(np.tensordot(weights, maps, 1), 0)  # eq. 6
+            (gradient,) = self._dense.backward_to_embeddings(self._base.tensors, done, wanted, embeddings.shape[1])
+            heat = add_up([one.share(gradient) for one in pooled if one.start < own.stop and own.start < one.stop])
             parts.append(Part(part.name, softmax(done.values[part.last])[0], heat))
         return Explanation(self._base.labels, target, probabilities, tuple(parts))
 
@@ -94,26 +124,40 @@ class ExplainedBundle:
         """Free the network."""
         self._network.close()
 
-    def _pooled_ones(self, maps: Floats, embedding: Floats) -> Floats:
-        """(M,): what the pooling that made the embedding from the maps (K, h, w) makes of a map of ones."""
-        for pool in _poolings(len(embedding) / len(maps)):
-            difference = np.abs(pool(maps).reshape(-1) - embedding).max()
-            if difference <= _TOLERANCE * np.abs(embedding).max():
-                ones: Floats = pool(np.ones((1, *maps.shape[1:]), np.float32))[0]
-                return ones
-        raise MienError(
-            f"{self._bundle.path}: its embedding {embedding.shape} is no mean of its feature map {maps.shape}",
-            "Explain the checkpoint that it was made from: --checkpoint FOLDER",
-        )
+    def _find_pooled(self, maps: Sequence[Floats], embedding: Floats) -> list[_Pooled]:
+        found = _follow(maps, embedding)
+        if found is None:
+            shapes = " and ".join(str(one.shape) for one in maps)
+            raise MienError(
+                f"{self._bundle.path}: its embedding {embedding.shape} is no mean of its feature map {shapes}",
+                "Explain the checkpoint that it was made from: --checkpoint FOLDER",
+            )
+        return found
 
 
-def _poolings(numbers: float) -> Iterator[_Pool]:
-    """Ways to pool each channel into so many numbers."""
-    side = math.isqrt(int(numbers))
-    if side * side == numbers > 0:
-        yield lambda maps: _cells(maps, side)
-        yield lambda maps: _cells(_largest(maps), side)
-    if numbers == 9:
+def _follow(maps: Sequence[Floats], embedding: Floats, start: int = 0) -> list[_Pooled] | None:
+    """Where maps (K, h, w) went that the embedding from `start` on was pooled from in turn; None = it was not."""
+    if not maps:
+        return [] if start == len(embedding) else None
+    first, *others = maps
+    for pool in _poolings(first, (len(embedding) - start) // len(first)):
+        numbers = pool(first).reshape(-1)
+        expected = embedding[start : start + numbers.size]
+        if np.abs(numbers - expected).max() <= _TOLERANCE * np.abs(expected).max():
+            followed = _follow(others, embedding, start + numbers.size)
+            if followed is not None:
+                ones = pool(np.ones((1, *first.shape[1:]), np.float32))[0]
+                return [_Pooled(first, start, ones), *followed]
+    return None
+
+
+def _poolings(maps: Floats, most: int) -> Iterator[_Pool]:
+    """Ways to pool each channel into so many numbers or fewer."""
+    for side in range(1, math.isqrt(most) + 1):
+        yield partial(_cells, side=side)
+        if min(maps.shape[1:]) > 1:
+            yield partial(_cells_of_largest, side=side)
+    if most >= 9:
         yield _shifted
 
 
@@ -124,12 +168,11 @@ def _cells(maps: Floats, side: int) -> Floats:
     return np.stack(means, -1)
 
 
-def _largest(maps: Floats) -> Floats:
-    """The largest of each 2×2, of which an odd last row or column is left out."""
+def _cells_of_largest(maps: Floats, side: int) -> Floats:
+    """The same of the largest of each 2×2, of which an odd last row or column is left out."""
     channels, height, width = maps.shape[0], maps.shape[1] // 2, maps.shape[2] // 2
     blocks = maps[:, : 2 * height, : 2 * width].reshape(channels, height, 2, width, 2)
-    largest: Floats = blocks.max(axis=(2, 4))
-    return largest
+    return _cells(blocks.max(axis=(2, 4)), side)
 
 
 def _shifted(maps: Floats) -> Floats:

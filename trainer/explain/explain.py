@@ -155,7 +155,7 @@ def _caption(face: Face, model: Model, explanation: Explanation) -> list[str]:
     return [
         f"Picture: {face.picture.name}, {which_face(face.faces)}. Model: {model.name}. Learned from: {model.lineage}.",
         "Grad-CAM (Selvaraju and others, 2017): how much what the network finds at a place raises its score for "
-        f"{explanation.labels[explanation.target]}. The network's last map has {cells} cells, so it says roughly where,"
-        " not why that matters, and nothing of what speaks against the class."
+        f"{explanation.labels[explanation.target]}. The network's last map, or the largest of several, has "
+        f"{cells} cells, so it says roughly where, not why that matters, and nothing of what speaks against the class."
         + (union if len(explanation.parts) > 1 else ""),
     ]

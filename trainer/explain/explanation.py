@@ -58,6 +58,35 @@ class Explanation:
         return together
 
 
+def add_up(shares: Sequence[Floats]) -> Floats:
+    """Grad-CAM of a network whose embedding is pooled from one or more maps.
+
+    They are added up before they are rectified, as one map may speak against what another speaks for. The number of a
+    cell is shared out by area among the cells of the largest map, because over a map, numbers add up to its share of
+    the logit (exactly, where a mean pools it and the head is linear), however finely it is divided.
+
+    Args:
+        shares: of each map Σ_k α_k A_k (paper 004, eq. 6, before it is rectified), float32 (h, w).
+
+    Returns:
+        Heat as `Part` has it, float32, of the largest map's size.
+    """
+    height, width = np.max([share.shape for share in shares], axis=0).tolist()
+    spread = [_overlaps(share.shape[0], height).T @ share @ _overlaps(share.shape[1], width) for share in shares]
+    heat: Floats = np.maximum(np.sum(spread, axis=0), 0)
+    return heat
+
+
+def _overlaps(cells: int, others: int) -> Floats:
+    """How much of each cell of a row lies in each of the others, into which the same row is divided, 0 to 1.
+
+    Returns:
+        float32 (cells, others).
+    """
+    edges = np.linspace(0, cells, others + 1, dtype=np.float32)
+    return np.diff(np.clip(edges - np.arange(cells, dtype=np.float32)[:, None], 0, 1))
+
+
 def scaled(heat: Floats) -> Floats:
     """A map divided by its maximum, 0 to 1; zeros where nothing speaks for the class."""
     highest = float(heat.max())

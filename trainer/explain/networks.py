@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mien.errors import MienError
 from mien.expression.combining import Rule, combine
-from trainer.explain.explanation import Explanation, Floats, Part, find_class
-from trainer.models.feature_map import Backbone
+from trainer.explain.explanation import Explanation, Floats, Part, add_up, find_class
+from trainer.models.feature_map import backbones
 from trainer.models.network import Network
 
 
@@ -44,10 +44,12 @@ def explain_networks(
 
 
 def _heat(network: Network, images: Tensor, target: int) -> Floats:
-    explainer = LayerGradCam(lambda pictures: _classes(network, pictures), Backbone(network).maps[-1])
-    attribution: Tensor = explainer.attribute(images, target, relu_attributions=True)
-    heat: Floats = attribution[0, 0].detach().numpy()
-    return heat
+    shares: list[Floats] = []
+    for backbone in backbones(network):
+        explainer = LayerGradCam(lambda pictures: _classes(network, pictures), backbone.maps[-1])
+        attribution: Tensor = explainer.attribute(images, target)
+        shares.append(attribution[0, 0].detach().numpy())
+    return add_up(shares)
 
 
 def _classes(network: Network, images: Tensor) -> Tensor:

@@ -37,11 +37,12 @@ class _Block(nn.Module):
         self.others = nn.ModuleList(nn.Sequential(*_separable(outputs, outputs, 1)) for _ in range(3))
 
     def forward(self, images: Tensor) -> Tensor:
-        total: Tensor = self.first(images)
+        rectified: Tensor = self.first(images)
+        total = rectified
         for layer in self.others:
-            # The first is positive already.
-            total = total + layer(functional.relu(total))
-        return functional.relu(total)
+            total = total + layer(rectified)
+            rectified = functional.relu(total)
+        return rectified
 
 
 def face_expression_net() -> list[nn.Module]:

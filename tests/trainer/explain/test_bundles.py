@@ -17,6 +17,7 @@ from export.bundle import export_bundle
 from mien.bundle import open_bundle
 from mien.errors import MienError
 from mien.models.default_bundle import built_bundle, default_bundle
+from mien.models.fer2013 import LABELS as FER2013
 from tests.conftest import EMBEDDING, SIZE_PX, small_backbone, write_bundle
 from tests.export.checkpoints import LABELS, noise, save_network, settled_network
 from trainer.explain.bundles import ExplainedBundle
@@ -51,12 +52,28 @@ def test_the_packages_network_looks_where_it_does_in_torch() -> None:
     bundle.close()
 
 
-def check_same(found: Explanation, expected: Explanation) -> None:
+def test_maps_that_differ_in_size_give_the_same_heat(tmp_path: Path) -> None:
+    networks = {}
+    for architecture in ("expression_pair", "mini_xception"):
+        networks[architecture] = build_network(architecture, Outputs(FER2013), 0).eval()
+        load_start_weights(networks[architecture], "package")
+    folders = [save_network(tmp_path / name, network) for name, network in networks.items()]
+    bundle = ExplainedBundle(export_bundle(folders, tmp_path / "bundle", has_feature_map=True))
+    image = noise(networks["mini_xception"], 1)[0].numpy()
+    for class_name in FER2013:
+        found = bundle.explain(image, class_name)
+        assert [part.heat.shape for part in found.parts] == [(7, 7), (4, 4)]
+        # Logits of tens, which float32 rounds to a few millionths.
+        check_same(found, explain_networks(networks, image, class_name), atol=1e-4)
+    bundle.close()
+
+
+def check_same(found: Explanation, expected: Explanation, atol: float = 1e-5) -> None:
     assert (found.labels, found.target) == (expected.labels, expected.target)
-    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=atol)
     assert len(found.parts) == len(expected.parts)
     for part, other in zip(found.parts, expected.parts, strict=True):
-        np.testing.assert_allclose(part.probabilities, other.probabilities, atol=1e-5)
+        np.testing.assert_allclose(part.probabilities, other.probabilities, atol=atol)
         np.testing.assert_allclose(part.heat, other.heat, rtol=1e-3, atol=1e-4 * max(other.heat.max(), 1e-6))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import MienError
-from trainer.explain.explanation import Explanation, Part, enlarge, find_class, scaled
+from trainer.explain.explanation import Explanation, Part, add_up, enlarge, find_class, scaled
 from trainer.explain.overlay import overlay
 
 LABELS = ("neutral", "happiness", "anger")
@@ -43,6 +43,23 @@ def test_smaller_maps_are_enlarged_to_the_largest() -> None:
     assert union.shape == (4, 6)
     assert union.argmax() == 0
     assert union[-1, -1] < 0.05
+
+
+@settings(deadline=None, max_examples=50)
+@given(SEEDS, st.integers(1, 9), st.integers(1, 9))
+def test_a_maps_share_of_the_logit_does_not_depend_on_its_size(seed: int, rows: int, columns: int) -> None:
+    small = np.random.default_rng(seed).random((rows, columns), np.float32)
+    np.testing.assert_array_equal(add_up([small - 0.5]), np.maximum(small - 0.5, 0))
+    large = add_up([small, np.zeros((9, 9), np.float32)])
+    assert large.shape == (9, 9)
+    assert large.sum() == pytest.approx(small.sum(), rel=1e-5)
+
+
+def test_what_one_map_says_against_a_class_counts_against_what_another_says_for_it() -> None:
+    speaks_for, against = np.full((2, 2), 9, np.float32), np.full((3, 3), -3, np.float32)
+    against[0, 0] = -5
+    heat = add_up([speaks_for, against])
+    np.testing.assert_allclose(heat, [[0, 1, 1], [1, 1, 1], [1, 1, 1]], atol=1e-6)
 
 
 def test_where_nothing_speaks_for_a_class_there_is_no_heat() -> None:

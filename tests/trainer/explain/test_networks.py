@@ -9,10 +9,12 @@ from torch.nn import functional
 
 from mien.errors import MienError
 from mien.expression.combining import combine
+from mien.models.fer2013 import LABELS as FER2013
 from tests.export.checkpoints import LABELS, noise, settled_network
 from trainer.explain.networks import explain_networks
-from trainer.models import Network, Outputs
-from trainer.models.feature_map import Backbone
+from trainer.models import Network, Outputs, build_network
+from trainer.models.feature_map import backbones
+from trainer.models.weights import load_start_weights
 
 SIDES = {
     "mobilenet_v1_48_w025": 64,
@@ -28,7 +30,7 @@ SIDES = {
 @pytest.mark.parametrize("architecture", SIDES)
 def test_maps_follow_the_definition(architecture: str) -> None:
     network = settled_network(architecture, Outputs(LABELS), 1, SIDES[architecture])
-    image, head, backbone = noise(network, 1), Head(network), Backbone(network)
+    image, head, (backbone,) = noise(network, 1), Head(network), backbones(network)
     maps = backbone.maps(image).detach().requires_grad_()
     logits = head(backbone.pooling(maps))[0]
     highest = 0.0
@@ -41,6 +43,28 @@ def test_maps_follow_the_definition(architecture: str) -> None:
         np.testing.assert_allclose(found.parts[0].heat, expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
         highest = max(highest, float(expected.max()))
     assert highest > 0
+
+
+def test_of_several_maps_each_has_its_share_of_the_logit() -> None:
+    network = build_network("expression_pair", Outputs(FER2013), 0)
+    load_start_weights(network, "package")
+    network.eval()
+    image, pair = noise(network, 1), backbones(network)
+    maps = [one.maps(image).detach().requires_grad_() for one in pair]
+    logits = Head(network)(torch.cat([one.pooling(values) for one, values in zip(pair, maps, strict=True)], 1))[0]
+    for number, label in enumerate(FER2013):
+        gradients = torch.autograd.grad(logits[number], maps, retain_graph=True)
+        small, large = (
+            (gradient.mean((2, 3), keepdim=True) * values).sum(1)[0].detach().numpy()
+            for gradient, values in zip(gradients, maps, strict=True)
+        )
+        # Both divided so finely that a cell of each is a whole number of pieces.
+        pieces = np.kron(small, np.full((7, 7), 1 / 49, np.float32))
+        enlarged = pieces.reshape(7, 4, 7, 4).sum((1, 3))
+        heat = explain_networks({"it": network}, image[0].numpy(), label).parts[0].heat
+        expected = np.maximum(enlarged + large, 0)
+        np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-4 * float(np.abs(enlarged + large).max()))
+        assert min(np.abs(enlarged).max(), np.abs(large).max()) > 0.01
 
 
 class Head(torch.nn.Module):
