@@ -67,8 +67,12 @@ def train_job(
     if stage.average:
         average_with(network, folder / _before(job, stage.average).place)
     trained = unfreeze(network, stage.unfreeze) if stage.is_trained else 0.0
+    calibrated_on = validation if stage.calibrate else None
+    temperature = 1.0
     if stage.keep_classes == "frozen":
         freeze_classes(network, past.labels)
+        # What is learned beside them has to be of their scale as it will be in the end.
+        temperature = calibrate(network, calibrated_on, fabric) if calibrated_on is not None else 1.0
     teacher = load_teacher(stage.distil.teacher, network) if stage.distil else None
     criterion = Criterion(stage, part.outputs, network.feature_size, batches.class_weights, teacher)
 
@@ -80,7 +84,7 @@ def train_job(
         if stage.is_trained
         else []
     )
-    temperature = calibrate(network, validation, fabric) if stage.calibrate and validation is not None else 1.0
+    temperature *= calibrate(network, calibrated_on, fabric) if calibrated_on is not None else 1.0
     taught = teacher.weights if teacher is not None and stage.distil and stage.distil.weight else None
     step = _step(job, recipe, material.lineage_name(stage.data), part.train, epochs)
     step = msgspec.structs.replace(step, teacher=taught.lineage if taught else "", temperature=temperature)
