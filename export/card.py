@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from mien.bundle import Accuracy, File, Manifest
 from mien.models.build_bundle import describe_bundle
 from mien.models.fetch import fetch
-from mien.models.own_networks import ExpressionCard, LandmarksCard
+from mien.models.own_networks import NOTICE, OWN, ExpressionCard, LandmarksCard
 from mien.models.yunet import yunet_detector
 from trainer.stages.material import names_renders
 
@@ -66,13 +66,13 @@ def model_card(manifest: Manifest) -> bytes:
 
 
 def default_model_card(expression: ExpressionCard, landmarks: LandmarksCard) -> bytes:
-    """Write the card of the default bundle, were these its networks.
+    """Write the card of the default bundle, were these its networks; it ends with others' licences.
 
     Raises:
         MienError: its detector cannot be fetched.
     """
     _, detector = yunet_detector(fetch("yunet"))
-    return model_card(describe_bundle(detector, expression, landmarks))
+    return model_card(describe_bundle(detector, expression, landmarks)) + b"\n#" + (OWN / NOTICE).read_bytes()
 
 
 def _has_learned_from_renders(lineage: str) -> bool:

@@ -17,7 +17,7 @@ from mien.errors import MienError
 from mien.models.build_bundle import write_bundle
 from mien.models.default_bundle import default_bundle
 from mien.models.fetch import fetch
-from mien.models.own_networks import OWN, own_expression, own_landmarks, own_model_card
+from mien.models.own_networks import NOTICE, OWN, own_expression, own_landmarks, own_model_card
 from tests.export.checkpoints import LABELS, SIDE_PX, noise, save_network, settled_network
 from trainer.models import Network, Outputs
 from trainer.models.weights import PACKAGE_LINEAGES
@@ -53,7 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def card_of_bundle(own: Path, folder: Path) -> bytes:
-    """What the model card of the bundle of these networks should be."""
+    """What the model card of the bundle of these networks should begin with."""
     folder.mkdir()
     write_bundle(folder, fetch("yunet"), own=own)
     bundle = open_bundle(folder)
@@ -61,8 +61,11 @@ def card_of_bundle(own: Path, folder: Path) -> bytes:
     return model_card(bundle.manifest)
 
 
-def test_the_model_card_is_that_of_the_default_bundle() -> None:
-    assert own_model_card() == model_card(open_bundle(default_bundle()).manifest)
+def test_the_model_card_is_that_of_the_default_bundle_and_holds_others_licences() -> None:
+    described = model_card(open_bundle(default_bundle()).manifest)
+    assert own_model_card().startswith(described)
+    assert b"The above copyright notice and this permission notice shall be included" in own_model_card()
+    assert own_model_card().endswith((OWN / NOTICE).read_bytes())
 
 
 def test_what_mien_brings_has_learned_from_renders_and_packages_only() -> None:
@@ -82,7 +85,8 @@ def test_landmarks_are_kept_of_networks_that_learned_from_renders_only(kept: Pat
     assert own.card.spec.file.licence.startswith("Apache-2.0")
     assert (own.card.data_sets, own.card.spec.confidence_output) == (("rendered home",), "confidences")
     assert own_expression(kept).files == own_expression().files
-    assert own_model_card(kept) == card_of_bundle(kept, tmp_path / "bundle") != own_model_card()
+    assert own_model_card(kept).startswith(card_of_bundle(kept, tmp_path / "bundle"))
+    assert own_model_card(kept) != own_model_card()
 
 
 @pytest.fixture(scope="module")
@@ -126,4 +130,5 @@ def test_a_network_for_expressions_is_kept_with_the_terms_of_what_it_began_with(
         assert file.licence.startswith("Apache-2.0 for mien's part")
         assert file.licence.endswith("Weights of somebody: MIT.")
     assert own_landmarks(kept) == own_landmarks()
-    assert own_model_card(kept) == card_of_bundle(kept, tmp_path / "bundle") != own_model_card()
+    assert own_model_card(kept).startswith(card_of_bundle(kept, tmp_path / "bundle"))
+    assert own_model_card(kept) != own_model_card()

@@ -22,6 +22,7 @@ from mien.models.own_networks import (
     EXPRESSION_CARD,
     LANDMARKS_CARD,
     MODEL_CARD,
+    NOTICE,
     OWN,
     LandmarksCard,
     own_expression,
@@ -44,7 +45,7 @@ def test_every_file_there_is_named_by_a_card() -> None:
     files = [*own_expression().card.files(), own_landmarks().card.spec.file]
     assert {file.name for file in OWN.iterdir()} == {
         *(file.path for file in files),
-        *(EXPRESSION_CARD, LANDMARKS_CARD, MODEL_CARD, "NOTICE.md"),
+        *(EXPRESSION_CARD, LANDMARKS_CARD, MODEL_CARD, NOTICE),
     }
     assert all(file.licence.startswith("Apache-2.0") for file in files)
 

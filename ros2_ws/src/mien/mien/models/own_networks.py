@@ -16,6 +16,8 @@ EXPRESSION_CARD = "expression.json"
 LANDMARKS_CARD = "landmarks.json"
 MODEL_CARD = "README.md"
 """Of the default bundle, which has both networks."""
+NOTICE = "NOTICE.md"
+"""Licences of others whose work is in our networks."""
 _REMEDY = "Install mien again"
 
 
