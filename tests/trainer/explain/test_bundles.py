@@ -134,4 +134,4 @@ def test_a_bundle_is_explained_without_torch(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(default_bundle())]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout == "False (4, 4)\n", done.stderr
+    assert done.stdout == "False (7, 7)\n", done.stderr

@@ -25,7 +25,8 @@ from mien.personal.learners.ridge import Ridge, RidgeState
 from mien.personal.samples import BaseHead, Samples, Tensors
 from mien.personal.sampling import gsx
 
-EMBEDDING_SIZE = 1152
+EMBEDDING_SIZE = 1408
+"""Of the default bundle."""
 SAMPLES = 320
 """Of a person: paper 002's elbow."""
 POOL = 10_000
