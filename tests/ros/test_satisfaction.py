@@ -19,8 +19,7 @@ SCRIPTS = {
     "happy": ("happy",) * 6,
     "neutral": ("neutral",) * 6,
     "angry": ("angry",) * 6,
-    # Happy and angry alone would end near 0.15, where a level is left: on which side depends on the network.
-    "mixed": ("happy", "angry", "neutral") * 2,
+    "mixed": ("happy", "angry") * 3,
 }
 """What the face shows, each for 1.2 seconds."""
 EMPTY = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
