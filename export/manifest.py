@@ -88,8 +88,9 @@ def describe(cards: Sequence[Card]) -> Words:
 def learned_from(cards: Sequence[Card]) -> list[str]:
     """Data sets that checkpoints, the weights that they started from, and their teachers have learned from."""
     taught = [step.teacher for card in cards for step in card.lineage]
-    weights = _once(name for name in (*(card.weights for card in cards), *taught) if name)
-    return [*weights, *_once(name for card in cards for step in card.lineage for name in step.data.split(JOINT))]
+    weights = [name for name in (*(card.weights for card in cards), *taught) if name]
+    own = [step.data for card in cards for step in card.lineage]
+    return _once(name for together in (*weights, *own) for name in together.split(JOINT))
 
 
 def part_names(cards: Sequence[Card]) -> tuple[str, ...]:

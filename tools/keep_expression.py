@@ -1,6 +1,6 @@
 """Put a trained network for expressions into the package mien, whose default bundle then has it.
 
-    python tools/keep_expression.py out/default-rendered-study/seed0/head --faces MANIFEST
+    python tools/keep_expression.py out/default-rendered-study/seed0/pair --faces MANIFEST --about "Two networks …"
 
 Writes its backbone in each precision, its head, expression.json with what it reached on the tests of its own run, and
 the default bundle's model card. int8 and the head's statistics come from the run that the checkpoint lies in. It may
@@ -39,7 +39,7 @@ NOTE = (
 OTHERS = "Starting weights and teachers are others' work:"
 
 
-def keep(checkpoint: Path, folder: Path, faces: Path | None = None, note: str = "") -> None:
+def keep(checkpoint: Path, folder: Path, faces: Path | None = None, note: str = "", about: str = "") -> None:
     """Write the network of a checkpoint, its card and the model card into the folder of our own networks.
 
     Args:
@@ -47,6 +47,7 @@ def keep(checkpoint: Path, folder: Path, faces: Path | None = None, note: str = 
         folder: to write into.
         faces: manifest of labelled real faces, on which the card then has figures; None = it has none.
         note: what else has to be said of these.
+        about: what the network is; "" = as an export describes it.
 
     Raises:
         MienError: it has learned from anything but renders and networks of packages, or cannot be exported.
@@ -65,7 +66,7 @@ def keep(checkpoint: Path, folder: Path, faces: Path | None = None, note: str = 
             name=f"mien-{learned.architecture.replace('_', '-')}",
             say=lambda what: print(what, file=sys.stderr, flush=True),
         )
-        card = _describe(bundle, learned, () if faces is None else _on_real_faces(faces, bundle, note))
+        card = _describe(bundle, learned, () if faces is None else _on_real_faces(faces, bundle, note), about)
         model_card = default_model_card(card, own_landmarks(folder).card)
         for file in card.files():
             data = bundle.read(file)
@@ -99,7 +100,7 @@ def _on_real_faces(manifest: Path, bundle: Bundle, note: str) -> tuple[Accuracy,
     return tuple(Accuracy(name, round(value, 3), *about) for name, value in figures.items())
 
 
-def _describe(bundle: Bundle, learned: Card, on_real_faces: tuple[Accuracy, ...]) -> ExpressionCard:
+def _describe(bundle: Bundle, learned: Card, on_real_faces: tuple[Accuracy, ...], about: str) -> ExpressionCard:
     """What the bundle's manifest says, under our licence."""
     manifest = bundle.manifest
     licence = " ".join([LICENCE, *([OTHERS] if learned.licences else []), *learned.licences])
@@ -110,7 +111,7 @@ def _describe(bundle: Bundle, learned: Card, on_real_faces: tuple[Accuracy, ...]
     files = {precision: ours(file) for precision, file in manifest.backbone.files.items()}
     return ExpressionCard(
         name=manifest.name,
-        description=manifest.description,
+        description=about or manifest.description,
         licence=licence,
         lineage=manifest.lineage,
         data_sets=tuple(name for name in manifest.data_sets if name != DETECTOR_DATA),
@@ -127,10 +128,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="folder of the stage")
     parser.add_argument("--faces", type=Path, help="manifest of labelled real faces, for the card's figures")
+    parser.add_argument("--about", default="", help="what the network is, where an export's words do not say it")
     parser.add_argument("--note", default="", help="what else the card has to say of these figures")
     wanted = parser.parse_args()
     try:
-        keep(wanted.checkpoint, OWN, wanted.faces, wanted.note)
+        keep(wanted.checkpoint, OWN, wanted.faces, wanted.note, wanted.about)
     except MienError as error:
         raise SystemExit(str(error)) from error
 

@@ -69,7 +69,11 @@ def freeze_classes(network: Network, labels: Collection[str]) -> None:
     learned = torch.tensor([float(label not in labels) for label in network.outputs.labels])
     layer = cast(nn.Linear, output["classes"])
     for values, mask in ((layer.weight, learned[:, None]), (layer.bias, learned)):
-        values.register_hook(partial(torch.mul, mask))  # type: ignore[no-untyped-call]
+        values.register_hook(partial(_masked, mask))  # type: ignore[no-untyped-call]
+
+
+def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
+    return mask.to(gradient) * gradient
 
 
 def replace_parts(network: Network, names: Sequence[str], seed: int) -> None:

@@ -42,8 +42,8 @@ class StartWeights(NamedTuple):
     """Where a network starts.
 
     Attributes:
-        lineage: what the weights were trained on: "IN" (ImageNet, ILSVRC 2012), "FER2013", "face-api.js" (its author's
-            own pictures), or two of these.
+        lineage: what the weights were trained on: "IN" (ImageNet, ILSVRC 2012), "FER2013", "face-api.js's pictures"
+            (which its author does not name), or several, joined as in `trainer.stages.material.JOINT`.
         terms: whose they are and under which licence, as far as anybody states it.
     """
 
@@ -109,7 +109,8 @@ def _load_face_expression_net(network: Network, keep_classes: bool) -> None:
 
 def _load_expression_pair(network: Network, keep_classes: bool) -> None:
     """Each logit is the sum of both networks' own."""
-    one, other = _mini_xception(), _face_expression_net()
+    # On renders their embeddings are 4.4 and 15.4 long; the square of that decides how far a learner's step goes.
+    one, other = _mini_xception(), _scaled(_face_expression_net(), 1 / 4)
     _copy_in_order(network, [*one.convolutions, *other.convolutions], "parts.conv")
     places = [face_expression_net.LABELS.index(label) for label in LABELS]
     weight, bias = torch.cat([one.weight, other.weight[places]], 1), one.bias + other.bias[places]
@@ -140,6 +141,18 @@ def _face_expression_net() -> _Tensors:
     return _Tensors(convolutions, weight, bias)
 
 
+def _scaled(own: _Tensors, factor: float) -> _Tensors:
+    """The same answers of face-api.js's network from an embedding that is so many times as large.
+
+    Its last block rectifies and adds up what four convolutions give: all of that is scaled where the first one and the
+    constants of the others are.
+    """
+    before, (depthwise, pointwise, bias, *others) = own.convolutions[:-12], own.convolutions[-12:]
+    others = [tensor * factor if tensor.dim() == 1 else tensor for tensor in others]
+    convolutions = [*before, depthwise, pointwise * factor, bias * factor, *others]
+    return _Tensors(convolutions, own.weight / factor, own.bias)
+
+
 def _transfer_classes(
     network: Network, weight: Tensor, bias: Tensor, labels: tuple[str, ...], keep_classes: bool
 ) -> None:
@@ -156,14 +169,14 @@ class _Package(NamedTuple):
 
 
 _NOT_LEARNED = ("flat_shape", "shifts", "embedding_shape")
-_FACE_API = "face-api.js"
+_FACE_API = "face-api.js's pictures"
 _PACKAGES = {
     **dict.fromkeys(
         ("mini_xception", "mini_xception_dense"), _Package(("mini_xception",), _load_mini_xception, "FER2013")
     ),
     "face_expression_net": _Package(("face_expression_net",), _load_face_expression_net, _FACE_API),
     "expression_pair": _Package(
-        ("mini_xception", "face_expression_net"), _load_expression_pair, f"FER2013 and {_FACE_API}"
+        ("mini_xception", "face_expression_net"), _load_expression_pair, f"FER2013 + {_FACE_API}"
     ),
     "mobilenet_v2": _Package(("mobilenet_v2_imagenet",), _load_mobilenet_v2, "IN"),
     "efficientnet_lite0": _Package(("efficientnet_lite0_imagenet",), _load_efficientnet_lite0, "IN"),

@@ -29,7 +29,7 @@ def calibrate(network: Network, validation: Batches, fabric: Fabric) -> float:
     """Divide the logits of a network's classes by the temperature with which other pictures are likeliest.
 
     Args:
-        network: whose last layer is changed in place; it tells classes.
+        network: whose last layer is changed in place; it tells classes. It is moved to the processes' device.
         validation: this process's share of pictures that it was not trained on.
         fabric: of the processes, all of which call this.
 
@@ -39,6 +39,7 @@ def calibrate(network: Network, validation: Batches, fabric: Fabric) -> float:
     Raises:
         MienError: none of the pictures has a class.
     """
+    network.to(fabric.device)
     logits, classes = [], []
     for output, batch in answers(network, validation, fabric):
         told = cast(Tensor, output.classes)

@@ -179,7 +179,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         replace: parts of the network that start anew from a Gaussian, beside the output layer, which starts anew
             whenever its classes change.
         keep_classes: where they change, the output layer keeps what it knows of classes that there were before;
-            `frozen`: and what it says of them does not change, whatever is learned of the others.
+            `frozen`: and what it says of them does not change but by a temperature, whatever is learned of the others.
         unfreeze: `all`, `head` (all dense layers), `output` (the last one), or a number: the output and so many parts
             of the network, counted from the output.
         loss: `cross_entropy` for classes; `mse` or `ccc` for valence and arousal; for landmarks `l1` (paper 004, eq.
@@ -195,8 +195,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             weights; 0 = never, keep the last.
         batch_size: pictures per update, over all processes.
         dropout: before the output layer; None = as the architecture has it.
-        calibrate: after training the logits of the classes are divided by the temperature with which the validation
-            part is likeliest (Guo and others 2017, arXiv 1706.04599).
+        calibrate: after training, with frozen classes also before, the logits of the classes are divided by the
+            temperature with which the validation part is likeliest (Guo and others 2017, arXiv 1706.04599).
     """
 
     start: str = "nothing"

@@ -286,10 +286,10 @@ def _check_expressions(key: str, stage: Stage, recipe: Recipe) -> None:
             f"{key}.keep_classes: weight decay changes frozen classes too",
             "Leave out optimiser.weight_decay, or set keep_classes: true",
         )
-    if stage.keep_classes == "frozen" and stage.unfreeze != "output":
+    if stage.keep_classes == "frozen" and (stage.unfreeze != "output" or stage.replace):
         raise MienError(
             f"{key}.keep_classes: what other layers learn changes what is said of frozen classes",
-            "Set unfreeze: output, or keep_classes: true",
+            "Set unfreeze: output and leave out replace, or set keep_classes: true",
         )
     if stage.keep_classes and not _knows_expressions(stage, recipe):
         origin = f"package of {_architecture(stage, recipe)}" if stage.start == "package" else stage.start

@@ -104,7 +104,7 @@ def test_mini_xception_keeps_what_it_knows_of_more_classes() -> None:
 def test_face_expression_net_answers_as_the_package_does() -> None:
     labels = KNOWN_EXPRESSIONS["face_expression_net"]
     network, lineage = with_weights("face_expression_net", "package", Outputs(labels=labels))
-    assert lineage == "face-api.js"
+    assert lineage == "face-api.js's pictures"
     assert labels == ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
     mean, scale = (torch.tensor(values)[:, None, None] for values in (network.input.mean, network.input.scale))
     probabilities = network((patterns() - mean) * scale).classes.softmax(1)
@@ -116,7 +116,7 @@ def test_the_pair_says_the_product_of_what_both_say() -> None:
     labels = ("happiness", "contempt", *(label for label in LABELS if label != "happiness"))
     pair = build_network("expression_pair", Outputs(labels=labels), seed=0).eval()
     weights = load_start_weights(pair, "package", keep_classes=True)
-    assert weights.lineage == "FER2013 and face-api.js"
+    assert weights.lineage == "FER2013 + face-api.js's pictures"
     assert "Octavio Arriaga" in weights.terms
     assert "Vincent Mühler" in weights.terms
     grey = functional.interpolate(torch.rand(2, 1, 8, 8), 64, mode="bicubic") * 255
@@ -130,6 +130,8 @@ def test_the_pair_says_the_product_of_what_both_say() -> None:
     known = [place for place, label in enumerate(labels) if label != "contempt"]
     found = pair(of_pair)
     torch.testing.assert_close(found.classes[:, known], together[:, known], rtol=1e-4, atol=1e-4)
+    lengths = found.embedding[:, :1152].norm(dim=1), found.embedding[:, 1152:].norm(dim=1)
+    assert torch.stack(lengths).min() > torch.stack(lengths).max() / 8  # neither drowns the other
     assert found.embedding.shape == (2, 1408)
 
 

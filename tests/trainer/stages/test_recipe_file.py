@@ -389,6 +389,18 @@ MISTAKES: list[tuple[str, Any, str]] = [
         },
         r"stages\.target\.keep_classes: weight decay changes frozen classes too",
     ),
+    (
+        "stages.target",
+        {
+            "data": "wild",
+            "from": "package",
+            "architecture": "mini_xception",
+            "keep_classes": "frozen",
+            "unfreeze": "output",
+            "replace": ["conv1"],
+        },
+        r"stages\.target\.keep_classes: what other layers learn changes what is said of frozen classes",
+    ),
     ("stages.deep.average", "mood", r"stages\.deep\.average: there is no stage before it 'mood'"),
     ("stages.deep.average", "faces", r"stages\.deep\.average: faces has another data"),
     ("stages.faces.average", "target", r"stages\.faces\.average: faces starts from no stage"),
