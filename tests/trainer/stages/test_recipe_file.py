@@ -239,6 +239,8 @@ def _put(path: str, value: Any) -> Callable[[Any], None]:
 
 
 SMOKE = "sizes.smoke.rendered"
+FROZEN = {"data": "wild", "from": "package", "architecture": "mini_xception", "keep_classes": "frozen"}
+OUTPUT = {"unfreeze": "output"}
 MISTAKES: list[tuple[str, Any, str]] = [
     # Ensembles.
     ("ensembles.both.members", ["target", "dep"], r"ensembles\.both\.members: .*'dep'.*Did you mean deep"),
@@ -351,12 +353,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
         r"stages\.mood\.center: the target landmarks has no classes",
     ),
     ("stages.target.distil", {"teacher": "mini_xceptoin"}, r"stages\.target\.distil\.teacher: .*mean mini_xception\?"),
-    (
-        "stages.target.distil",
-        {"teacher": "mobilenet_v2"},
-        r"stages\.target\.distil\.teacher: .*Known: mini_xception, "
-        r"face_expression_net, expression_pair$",
-    ),
+    ("stages.target.distil", {"teacher": "mobilenet_v2"}, r"stages\.target\.distil\.teacher: .*, expression_pair$"),
     ("stages.target.distil", {"weight": -1}, r"stages\.target\.distil\.weight: -1 is wrong"),
     ("stages.faces.distil", {}, r"stages\.faces\.distil: it is for expressions, not for identity"),
     ("stages.mood.calibrate", True, r"stages\.mood\.calibrate: it is for expressions, not for valence"),
@@ -372,34 +369,12 @@ MISTAKES: list[tuple[str, Any, str]] = [
         {"data": "wild", "from": "package", "keep_classes": True},
         r"stages\.target\.keep_classes: what it starts from \(package of resnet50\) knows no expressions",
     ),
+    ("stages.target", FROZEN, r"stages\.target\.keep_classes: what other layers learn changes what is said"),
+    ("stages.target", FROZEN | OUTPUT | {"replace": ["conv1"]}, r"stages\.target\.keep_classes: what other layers"),
     (
         "stages.target",
-        {"data": "wild", "from": "package", "architecture": "mini_xception", "keep_classes": "frozen"},
-        r"stages\.target\.keep_classes: what other layers learn changes what is said of frozen classes",
-    ),
-    (
-        "stages.target",
-        {
-            "data": "wild",
-            "from": "package",
-            "architecture": "mini_xception",
-            "keep_classes": "frozen",
-            "unfreeze": "output",
-            "optimiser": {"weight_decay": 0.1},
-        },
-        r"stages\.target\.keep_classes: weight decay changes frozen classes too",
-    ),
-    (
-        "stages.target",
-        {
-            "data": "wild",
-            "from": "package",
-            "architecture": "mini_xception",
-            "keep_classes": "frozen",
-            "unfreeze": "output",
-            "replace": ["conv1"],
-        },
-        r"stages\.target\.keep_classes: what other layers learn changes what is said of frozen classes",
+        FROZEN | OUTPUT | {"optimiser": {"weight_decay": 0.1}},
+        r"keep_classes: weight decay changes fro",
     ),
     ("stages.deep.average", "mood", r"stages\.deep\.average: there is no stage before it 'mood'"),
     ("stages.deep.average", "faces", r"stages\.deep\.average: faces has another data"),
